@@ -1,0 +1,162 @@
+#include "hsm/internal/key_pairs.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <openssl/x509.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "hsm/internal/attributes.h"
+
+namespace strongroom::hsm::internal {
+namespace {
+
+constexpr uint8_t kPublicExponent[] = {0x01, 0x00, 0x01};
+
+struct Curve {
+  PairSpec spec;
+  const char* openssl_name;
+  absl::string_view oid;  // DER, as CKA_EC_PARAMS has it
+};
+
+constexpr Curve kCurves[] = {
+    {PairSpec::kEcP256, "prime256v1", {"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10}},
+    {PairSpec::kEcP384, "secp384r1", {"\x06\x05\x2b\x81\x04\x00\x22", 7}},
+    {PairSpec::kEcP521, "secp521r1", {"\x06\x05\x2b\x81\x04\x00\x23", 7}},
+    {PairSpec::kEcP256k, "secp256k1", {"\x06\x05\x2b\x81\x04\x00\x0a", 7}},
+};
+
+// Null for RSA.
+const Curve* CurveOf(PairSpec spec) {
+  for (const Curve& curve : kCurves) {
+    if (curve.spec == spec) return &curve;
+  }
+  return nullptr;
+}
+
+CK_ULONG ModulusBits(PairSpec spec) {
+  switch (spec) {
+    case PairSpec::kRsa2048:
+      return 2048;
+    case PairSpec::kRsa3072:
+      return 3072;
+    case PairSpec::kRsa4096:
+      return 4096;
+    default:
+      return 0;
+  }
+}
+
+Template PublicTemplate(PairSpec spec) {
+  Template attributes = Template().AddBool(CKA_TOKEN, false).AddBool(CKA_VERIFY, true);
+  if (const Curve* curve = CurveOf(spec); curve != nullptr) {
+    return std::move(attributes).AddBytes(CKA_EC_PARAMS, curve->oid);
+  }
+  return std::move(attributes)
+      .AddBool(CKA_ENCRYPT, true)
+      .AddUlong(CKA_MODULUS_BITS, ModulusBits(spec))
+      .AddBytes(CKA_PUBLIC_EXPONENT, absl::MakeConstSpan(kPublicExponent));
+}
+
+Template PrivateTemplate(PairSpec spec) {
+  const bool rsa = CurveOf(spec) == nullptr;
+  return Template()
+      .AddBool(CKA_TOKEN, false)
+      .AddBool(CKA_PRIVATE, true)
+      .AddBool(CKA_SENSITIVE, true)
+      .AddBool(CKA_EXTRACTABLE, true)
+      .AddBool(CKA_SIGN, true)
+      .AddBool(CKA_DECRYPT, rsa);
+}
+
+template <auto Free>
+struct Deleter {
+  template <typename T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
+using KeyContext = std::unique_ptr<EVP_PKEY_CTX, Deleter<EVP_PKEY_CTX_free>>;
+using ParamBuilder = std::unique_ptr<OSSL_PARAM_BLD, Deleter<OSSL_PARAM_BLD_free>>;
+using Params = std::unique_ptr<OSSL_PARAM, Deleter<OSSL_PARAM_free>>;
+using Number = std::unique_ptr<BIGNUM, Deleter<BN_free>>;
+
+const unsigned char* Bytes(absl::string_view text) {
+  return reinterpret_cast<const unsigned char*>(text.data());
+}
+
+absl::StatusOr<std::string> ToSubjectPublicKeyInfo(const char* type, ParamBuilder builder) {
+  const Params params(OSSL_PARAM_BLD_to_param(builder.get()));
+  const KeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, type, nullptr));
+  EVP_PKEY* raw = nullptr;
+  if (params == nullptr || context == nullptr || EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &raw, EVP_PKEY_PUBLIC_KEY, params.get()) != 1) {
+    return absl::InternalError("the token gave a public key that is none");
+  }
+  const Key key(raw);
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(key.get(), &der);
+  if (size <= 0) return absl::InternalError("cannot encode the public key");
+  std::string encoded(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
+  OPENSSL_free(der);
+  return encoded;
+}
+
+// CKA_EC_POINT is a DER OCTET STRING around the point; some tokens leave the wrapping out.
+std::string UnwrapOctetString(const std::string& value) {
+  const unsigned char* position = Bytes(value);
+  std::unique_ptr<ASN1_OCTET_STRING, Deleter<ASN1_OCTET_STRING_free>> octets(
+      d2i_ASN1_OCTET_STRING(nullptr, &position, static_cast<long>(value.size())));
+  if (octets == nullptr || position != Bytes(value) + value.size()) return value;
+  return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(octets.get())),
+                     static_cast<size_t>(ASN1_STRING_length(octets.get())));
+}
+
+}  // namespace
+
+CK_MECHANISM_TYPE PairGenerationMechanism(PairSpec spec) {
+  return CurveOf(spec) != nullptr ? CKM_EC_KEY_PAIR_GEN : CKM_RSA_PKCS_KEY_PAIR_GEN;
+}
+
+absl::StatusOr<KeyPairHandles> GeneratePair(Session& session, PairSpec spec) {
+  return session.GenerateKeyPair(PairGenerationMechanism(spec), PublicTemplate(spec),
+                                 PrivateTemplate(spec));
+}
+
+absl::StatusOr<std::string> EncodePublicKey(Session& session, CK_OBJECT_HANDLE public_key,
+                                            PairSpec spec) {
+  ParamBuilder builder(OSSL_PARAM_BLD_new());
+  if (const Curve* curve = CurveOf(spec); curve != nullptr) {
+    absl::StatusOr<std::string> wrapped = session.GetAttribute(public_key, CKA_EC_POINT);
+    if (!wrapped.ok()) return wrapped.status();
+    const std::string point = UnwrapOctetString(*wrapped);
+    OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, curve->openssl_name,
+                                    0);
+    OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(),
+                                     point.size());
+    return ToSubjectPublicKeyInfo("EC", std::move(builder));
+  }
+  absl::StatusOr<std::string> modulus = session.GetAttribute(public_key, CKA_MODULUS);
+  if (!modulus.ok()) return modulus.status();
+  absl::StatusOr<std::string> exponent = session.GetAttribute(public_key, CKA_PUBLIC_EXPONENT);
+  if (!exponent.ok()) return exponent.status();
+  const Number n(BN_bin2bn(Bytes(*modulus), static_cast<int>(modulus->size()), nullptr));
+  const Number e(BN_bin2bn(Bytes(*exponent), static_cast<int>(exponent->size()), nullptr));
+  OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get());
+  OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get());
+  return ToSubjectPublicKeyInfo("RSA", std::move(builder));
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKey(Session& session, CK_OBJECT_HANDLE wrap_key,
+                                                  absl::string_view wrapped, PairSpec spec) {
+  const bool rsa = CurveOf(spec) == nullptr;
+  return session.UnwrapKey(wrap_key, wrapped,
+                           PrivateTemplate(spec)
+                               .AddUlong(CKA_CLASS, CKO_PRIVATE_KEY)
+                               .AddUlong(CKA_KEY_TYPE, rsa ? CKK_RSA : CKK_EC));
+}
+
+}  // namespace strongroom::hsm::internal

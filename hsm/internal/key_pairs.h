@@ -1,0 +1,31 @@
+#ifndef STRONGROOM_HSM_INTERNAL_KEY_PAIRS_H_
+#define STRONGROOM_HSM_INTERNAL_KEY_PAIRS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hsm/internal/pkcs11.h"
+#include "hsm/internal/session.h"
+#include "hsm/pair_spec.h"
+
+namespace strongroom::hsm::internal {
+
+// The mechanism that generates pairs of this kind.
+CK_MECHANISM_TYPE PairGenerationMechanism(PairSpec spec);
+
+// Generates a pair as session objects; the private key is sensitive and extractable, so that it can
+// leave wrapped and in no other way.
+absl::StatusOr<KeyPairHandles> GeneratePair(Session& session, PairSpec spec);
+
+// The public key as X.509 SubjectPublicKeyInfo, DER (RFC 5280).
+absl::StatusOr<std::string> EncodePublicKey(Session& session, CK_OBJECT_HANDLE public_key,
+                                            PairSpec spec);
+
+// Unwraps a PKCS#8 private key into a session object, sensitive and extractable.
+absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKey(Session& session, CK_OBJECT_HANDLE wrap_key,
+                                                  absl::string_view wrapped, PairSpec spec);
+
+}  // namespace strongroom::hsm::internal
+
+#endif  // STRONGROOM_HSM_INTERNAL_KEY_PAIRS_H_

@@ -1,0 +1,240 @@
+#include "hsm/internal/session.h"
+
+#include "absl/strings/str_cat.h"
+#include "hsm/internal/ck_error.h"
+
+namespace strongroom::hsm::internal {
+namespace {
+
+// PKCS#11 takes what it only reads as pointers to non-const.
+unsigned char* Mutable(const uint8_t* bytes) { return const_cast<unsigned char*>(bytes); }
+unsigned char* Mutable(absl::string_view bytes) {
+  return const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes.data()));
+}
+
+CK_GCM_PARAMS ToCk(const GcmParameters& parameters) {
+  CK_GCM_PARAMS ck = {};
+  ck.iv_ptr = Mutable(parameters.iv.data());
+  ck.iv_len = parameters.iv.size();
+  ck.iv_bits = parameters.iv.size() * 8;
+  ck.aad_ptr = Mutable(parameters.aad.data());
+  ck.aad_len = parameters.aad.size();
+  ck.tag_bits = kGcmTagBytes * 8;
+  return ck;
+}
+
+}  // namespace
+
+absl::StatusOr<Session> Session::Open(const Module& module, CK_SLOT_ID slot) {
+  CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
+  absl::Status status =
+      CkStatus(module.functions().C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr,
+                                                nullptr, &handle),
+               "C_OpenSession");
+  if (!status.ok()) return status;
+  return Session(module, handle);
+}
+
+Session::Session(Session&& other) noexcept
+    : module_(other.module_), handle_(std::exchange(other.handle_, CK_INVALID_HANDLE)) {}
+
+Session& Session::operator=(Session&& other) noexcept {
+  if (this != &other) {
+    Close();
+    module_ = other.module_;
+    handle_ = std::exchange(other.handle_, CK_INVALID_HANDLE);
+  }
+  return *this;
+}
+
+Session::~Session() { Close(); }
+
+void Session::Close() {
+  if (handle_ != CK_INVALID_HANDLE) functions().C_CloseSession(handle_);
+  handle_ = CK_INVALID_HANDLE;
+}
+
+absl::Status Session::Login(const SecretBytes& pin) {
+  const absl::Span<const uint8_t> bytes = pin.ExposeSecret();
+  const CK_RV rv = functions().C_Login(handle_, CKU_USER, Mutable(bytes.data()), bytes.size());
+  if (rv == CKR_USER_ALREADY_LOGGED_IN) return absl::OkStatus();
+  return CkStatus(rv, "C_Login");
+}
+
+absl::Status Session::GenerateRandom(absl::Span<uint8_t> out) {
+  return CkStatus(functions().C_GenerateRandom(handle_, out.data(), out.size()),
+                  "C_GenerateRandom");
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Session::CreateObject(const Template& attributes) {
+  CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
+  absl::Status status =
+      CkStatus(functions().C_CreateObject(handle_, attributes.data(), attributes.size(), &object),
+               "C_CreateObject");
+  if (!status.ok()) return status;
+  return object;
+}
+
+absl::Status Session::DestroyObject(CK_OBJECT_HANDLE object) {
+  return CkStatus(functions().C_DestroyObject(handle_, object), "C_DestroyObject");
+}
+
+absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> Session::FindObjects(const Template& attributes) {
+  absl::Status status =
+      CkStatus(functions().C_FindObjectsInit(handle_, attributes.data(), attributes.size()),
+               "C_FindObjectsInit");
+  if (!status.ok()) return status;
+  std::vector<CK_OBJECT_HANDLE> found;
+  std::array<CK_OBJECT_HANDLE, 256> batch;
+  CK_ULONG count = 0;
+  do {
+    status = CkStatus(functions().C_FindObjects(handle_, batch.data(), batch.size(), &count),
+                      "C_FindObjects");
+    if (status.ok()) found.insert(found.end(), batch.begin(), batch.begin() + count);
+  } while (status.ok() && count > 0);
+  status.Update(CkStatus(functions().C_FindObjectsFinal(handle_), "C_FindObjectsFinal"));
+  if (!status.ok()) return status;
+  return found;
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Session::FindExactlyOne(const Template& attributes) {
+  absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> found = FindObjects(attributes);
+  if (!found.ok()) return found.status();
+  if (found->empty()) return absl::NotFoundError("the token has no such object");
+  if (found->size() > 1) {
+    return absl::InternalError(
+        absl::StrCat("the token has ", found->size(), " such objects where one is right"));
+  }
+  return found->front();
+}
+
+absl::StatusOr<std::string> Session::GetAttribute(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type) {
+  CK_ATTRIBUTE attribute = {type, nullptr, 0};
+  absl::Status status = CkStatus(functions().C_GetAttributeValue(handle_, object, &attribute, 1),
+                                 "C_GetAttributeValue");
+  if (!status.ok()) return status;
+  if (attribute.ulValueLen == CK_UNAVAILABLE_INFORMATION) {
+    return absl::FailedPreconditionError("the token does not give this attribute");
+  }
+  std::string value(attribute.ulValueLen, '\0');
+  attribute.pValue = value.data();
+  status = CkStatus(functions().C_GetAttributeValue(handle_, object, &attribute, 1),
+                    "C_GetAttributeValue");
+  if (!status.ok()) return status;
+  value.resize(attribute.ulValueLen);
+  return value;
+}
+
+absl::StatusOr<bool> Session::AttributeEquals(CK_OBJECT_HANDLE object,
+                                              const CK_ATTRIBUTE& expected) {
+  absl::StatusOr<std::string> actual = GetAttribute(object, expected.type);
+  if (!actual.ok()) return actual.status();
+  return *actual ==
+         absl::string_view(static_cast<const char*>(expected.pValue), expected.ulValueLen);
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Session::GenerateKey(CK_MECHANISM_TYPE mechanism,
+                                                      const Template& attributes) {
+  CK_MECHANISM ck_mechanism = {mechanism, nullptr, 0};
+  CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+  absl::Status status = CkStatus(
+      functions().C_GenerateKey(handle_, &ck_mechanism, attributes.data(), attributes.size(), &key),
+      "C_GenerateKey");
+  if (!status.ok()) return status;
+  return key;
+}
+
+absl::StatusOr<KeyPairHandles> Session::GenerateKeyPair(CK_MECHANISM_TYPE mechanism,
+                                                        const Template& public_attributes,
+                                                        const Template& private_attributes) {
+  CK_MECHANISM ck_mechanism = {mechanism, nullptr, 0};
+  KeyPairHandles pair = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+  absl::Status status = CkStatus(
+      functions().C_GenerateKeyPair(handle_, &ck_mechanism, public_attributes.data(),
+                                    public_attributes.size(), private_attributes.data(),
+                                    private_attributes.size(), &pair.public_key, &pair.private_key),
+      "C_GenerateKeyPair");
+  if (!status.ok()) return status;
+  return pair;
+}
+
+absl::StatusOr<std::string> Session::WrapKey(CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key) {
+  CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP_PAD, nullptr, 0};
+  CK_ULONG size = 0;
+  // The first call only asks for the size.
+  absl::Status status = CkStatus(
+      functions().C_WrapKey(handle_, &mechanism, wrapping_key, key, nullptr, &size), "C_WrapKey");
+  if (!status.ok()) return status;
+  std::string wrapped(size, '\0');
+  status = CkStatus(
+      functions().C_WrapKey(handle_, &mechanism, wrapping_key, key, Mutable(wrapped), &size),
+      "C_WrapKey");
+  if (!status.ok()) return status;
+  wrapped.resize(size);
+  return wrapped;
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Session::UnwrapKey(CK_OBJECT_HANDLE unwrapping_key,
+                                                    absl::string_view wrapped,
+                                                    const Template& attributes) {
+  CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP_PAD, nullptr, 0};
+  CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+  absl::Status status =
+      CkStatus(functions().C_UnwrapKey(handle_, &mechanism, unwrapping_key, Mutable(wrapped),
+                                       wrapped.size(), attributes.data(), attributes.size(), &key),
+               "C_UnwrapKey");
+  if (!status.ok()) return status;
+  return key;
+}
+
+absl::StatusOr<std::string> Session::EncryptGcm(CK_OBJECT_HANDLE key,
+                                                const GcmParameters& parameters,
+                                                absl::Span<const uint8_t> plaintext) {
+  CK_GCM_PARAMS gcm = ToCk(parameters);
+  CK_MECHANISM mechanism = {CKM_AES_GCM, &gcm, sizeof(gcm)};
+  absl::Status status =
+      CkStatus(functions().C_EncryptInit(handle_, &mechanism, key), "C_EncryptInit");
+  if (!status.ok()) return status;
+  std::string ciphertext(plaintext.size() + kGcmTagBytes, '\0');
+  CK_ULONG size = ciphertext.size();
+  // No bytes are well at no address, but not to every token.
+  const uint8_t* const data = plaintext.empty() ? parameters.iv.data() : plaintext.data();
+  status = CkStatus(
+      functions().C_Encrypt(handle_, Mutable(data), plaintext.size(), Mutable(ciphertext), &size),
+      "C_Encrypt");
+  if (!status.ok()) return status;
+  if (size != ciphertext.size()) {
+    return absl::InternalError(absl::StrCat(
+        "C_Encrypt: gave ", size, " bytes where ciphertext and ", "tag are ", ciphertext.size()));
+  }
+  return ciphertext;
+}
+
+absl::StatusOr<SecretBytes> Session::DecryptGcm(CK_OBJECT_HANDLE key,
+                                                const GcmParameters& parameters,
+                                                absl::string_view ciphertext) {
+  // C_Decrypt would take no room for the plaintext as a question for its size, and stay begun.
+  if (ciphertext.size() < kGcmTagBytes) {
+    return absl::InvalidArgumentError("the ciphertext is shorter than its tag");
+  }
+  CK_GCM_PARAMS gcm = ToCk(parameters);
+  CK_MECHANISM mechanism = {CKM_AES_GCM, &gcm, sizeof(gcm)};
+  absl::Status status =
+      CkStatus(functions().C_DecryptInit(handle_, &mechanism, key), "C_DecryptInit");
+  if (!status.ok()) return status;
+  // Tokens ask for room for the tag too, and do not fill it.
+  SecretBytes plaintext(ciphertext.size());
+  CK_ULONG size = plaintext.size();
+  status = CkStatus(functions().C_Decrypt(handle_, Mutable(ciphertext), ciphertext.size(),
+                                          plaintext.MutableSecret().data(), &size),
+                    "C_Decrypt");
+  if (!status.ok()) return status;
+  if (size + kGcmTagBytes != ciphertext.size()) {
+    return absl::InternalError(
+        absl::StrCat("C_Decrypt: gave ", size, " bytes for a ciphertext of ", ciphertext.size()));
+  }
+  plaintext.Truncate(size);
+  return plaintext;
+}
+
+}  // namespace strongroom::hsm::internal

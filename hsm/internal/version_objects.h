@@ -1,0 +1,56 @@
+#ifndef STRONGROOM_HSM_INTERNAL_VERSION_OBJECTS_H_
+#define STRONGROOM_HSM_INTERNAL_VERSION_OBJECTS_H_
+
+#include <atomic>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "hsm/internal/pkcs11.h"
+#include "hsm/internal/session.h"
+#include "hsm/version_keys.h"
+
+namespace strongroom::hsm::internal {
+
+// Where the two objects of a version are right now. Handles change when a token is reconnected.
+struct VersionHandles {
+  std::atomic<CK_OBJECT_HANDLE> seal_key = CK_INVALID_HANDLE;
+  std::atomic<CK_OBJECT_HANDLE> wrap_key = CK_INVALID_HANDLE;
+};
+
+// What an object of a version is for: never both, for a key that wraps and decrypts gives away what
+// it wrapped (Clulow, "On the Security of PKCS#11").
+enum class VersionRole { kSeal, kWrap };
+inline constexpr VersionRole kVersionRoles[] = {VersionRole::kSeal, VersionRole::kWrap};
+
+// Whether an object outlives its session.
+enum class Residence { kToken, kSession };
+
+// Generates one object of a version: AES-256; for its role and one mechanism only; private,
+// sensitive, neither extractable nor modifiable.
+absl::StatusOr<CK_OBJECT_HANDLE> GenerateVersionObject(Session& session, VersionRole role,
+                                                       Residence residence, const ObjectId& id);
+
+// Compares every attribute that matters with what GenerateVersionObject asked for.
+// FAILED_PRECONDITION names the attributes that differ.
+absl::Status VerifyVersionObject(Session& session, VersionRole role, Residence residence,
+                                 CK_OBJECT_HANDLE object, const ObjectId& id);
+
+// The object of a version in the token. NOT_FOUND if there is none, INTERNAL if there are several.
+absl::StatusOr<CK_OBJECT_HANDLE> FindVersionObject(Session& session, VersionRole role,
+                                                   const ObjectId& id);
+
+// All objects in the token that go by the name of one object of a version: more than one if
+// something went wrong.
+absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindVersionObjects(Session& session, VersionRole role,
+                                                                 const ObjectId& id);
+
+// All objects of a role in the token, with their ids.
+absl::StatusOr<std::vector<std::pair<ObjectId, CK_OBJECT_HANDLE>>> FindVersionObjects(
+    Session& session, VersionRole role);
+
+}  // namespace strongroom::hsm::internal
+
+#endif  // STRONGROOM_HSM_INTERNAL_VERSION_OBJECTS_H_

@@ -1,0 +1,146 @@
+#ifndef STRONGROOM_HSM_TOKEN_H_
+#define STRONGROOM_HSM_TOKEN_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "hsm/pair_spec.h"
+#include "hsm/version_keys.h"
+#include "platform/clock.h"
+#include "platform/secret_bytes.h"
+
+namespace strongroom::hsm {
+
+struct TokenOptions {
+  // Path of the PKCS#11 module (a shared library).
+  std::string module_path;
+  // Which token: its label, or a "pkcs11:" URI (RFC 7512) without a PIN.
+  std::string token;
+  // A file with the user PIN, which others may not read.
+  std::string pin_file;
+  // How many sessions to hold, at least 1: as many calls run in the token at a time.
+  int lanes = 1;
+};
+
+struct TokenInfo {
+  std::string label;
+  std::string serial;
+  std::string manufacturer;
+  std::string model;
+  // The kinds of pairs that the token can generate.
+  std::vector<PairSpec> pair_specs;
+};
+
+// The IV of AES-GCM: 96 bits (SP 800-38D).
+inline constexpr size_t kIvBytes = 12;
+using Iv = std::array<uint8_t, kIvBytes>;
+// The tag that ends a ciphertext of AES-GCM: always 128 bits.
+inline constexpr size_t kTagBytes = 16;
+
+// A generated pair whose private key left the token wrapped.
+struct WrappedKeyPair {
+  // X.509 SubjectPublicKeyInfo, DER.
+  std::string public_key;
+  // PKCS#8 under the version's wrap key (RFC 5649).
+  std::string wrapped_private_key;
+  // PKCS#8, DER. Only if it was asked for.
+  std::optional<SecretBytes> private_key;
+};
+
+// A PKCS#11 token that this process is logged in to.
+//
+// Errors of all members: UNAVAILABLE if the token is away; DEADLINE_EXCEEDED if no session is free
+// before `deadline`; RESOURCE_EXHAUSTED if the token is out of sessions or memory; INTERNAL
+// otherwise. Messages have the PKCS#11 function and code and are for logs.
+//
+// Thread-safe.
+class Token {
+ public:
+  // Loads the module, finds the token, logs in, and checks that the token can do what is needed, by
+  // its mechanism list and by trying it on session objects.
+  //
+  // The PIN is tried once; if it is wrong (PERMISSION_DENIED), trying again is a person's decision,
+  // for tokens lock themselves. Not even once if the token says that one try is left, or none.
+  // FAILED_PRECONDITION and NOT_FOUND say what is missing and what to do.
+  static absl::StatusOr<std::unique_ptr<Token>> Open(const TokenOptions& options);
+  ~Token();
+  Token(const Token&) = delete;
+  Token& operator=(const Token&) = delete;
+
+  const TokenInfo& info() const { return info_; }
+
+  // Who this token's keys belong to, if anybody said so (a data object in the token).
+  absl::StatusOr<std::optional<std::string>> ReadOwner(Deadline deadline);
+  // FAILED_PRECONDITION if it has an owner already.
+  absl::Status WriteOwner(absl::string_view owner, Deadline deadline);
+
+  // Generates the two keys of a version in the token; reads them back from a new session, verifies
+  // every attribute that matters, and seals and opens something. On an error nothing is left.
+  // ALREADY_EXISTS if the token has anything of this version.
+  absl::StatusOr<VersionKeys> CreateVersionKeys(const ObjectId& id, Deadline deadline);
+  // Finds and verifies the keys of a version. NOT_FOUND if the token has none, FAILED_PRECONDITION
+  // if an attribute is not as it was made.
+  absl::StatusOr<VersionKeys> FindVersionKeys(const ObjectId& id, Deadline deadline);
+  // As FindVersionKeys, for every version in the token, in one search: `found` gets each id and its
+  // keys or what is wrong with them.
+  absl::Status FindAllVersionKeys(
+      const std::function<void(const ObjectId&, absl::StatusOr<VersionKeys>)>& found,
+      Deadline deadline);
+  // Destroys what there is of a version's keys. OK if there is nothing.
+  absl::Status DestroyVersionKeys(const ObjectId& id, Deadline deadline);
+
+  // Fills `out` with random bytes of the token.
+  absl::Status GenerateRandom(absl::Span<uint8_t> out, Deadline deadline);
+
+  // AES-GCM under the seal key. `aad` must not be empty and `iv` must never repeat for a key.
+  // Returns the ciphertext with the tag behind it.
+  absl::StatusOr<std::string> Seal(const VersionKeys& keys, const Iv& iv,
+                                   absl::Span<const uint8_t> aad,
+                                   absl::Span<const uint8_t> plaintext, Deadline deadline);
+  // INVALID_ARGUMENT if it does not authenticate; UNAVAILABLE if the token fails at that and at
+  // known-good input as well.
+  absl::StatusOr<SecretBytes> Unseal(const VersionKeys& keys, const Iv& iv,
+                                     absl::Span<const uint8_t> aad, absl::string_view ciphertext,
+                                     Deadline deadline);
+
+  // Generates a secret of `size` bytes (1 to 1,024) in the token and returns it wrapped under the
+  // wrap key.
+  absl::StatusOr<std::string> GenerateWrappedSecret(const VersionKeys& keys, size_t size,
+                                                    Deadline deadline);
+  // Takes such a secret out: into the token, out again under a one-off transport key, opened in
+  // locked memory. INVALID_ARGUMENT if it unwraps to another size. `wrapped` must come from an
+  // Unseal(): tokens answer a forged one as they answer their own failures, and nothing here tells
+  // the two apart.
+  absl::StatusOr<SecretBytes> ExportWrappedSecret(const VersionKeys& keys,
+                                                  absl::string_view wrapped, size_t size,
+                                                  Deadline deadline);
+
+  // Generates a pair in the token; see WrappedKeyPair. UNIMPLEMENTED if the token cannot.
+  absl::StatusOr<WrappedKeyPair> GenerateWrappedKeyPair(const VersionKeys& keys, PairSpec spec,
+                                                        bool with_private_key, Deadline deadline);
+  // Takes the private key of such a pair out, as ExportWrappedSecret does: PKCS#8, DER.
+  absl::StatusOr<SecretBytes> ExportWrappedPrivateKey(const VersionKeys& keys,
+                                                      absl::string_view wrapped, PairSpec spec,
+                                                      Deadline deadline);
+
+ private:
+  class Impl;
+  explicit Token(std::unique_ptr<Impl> impl, TokenInfo info);
+
+  std::unique_ptr<Impl> impl_;
+  TokenInfo info_;
+};
+
+}  // namespace strongroom::hsm
+
+#endif  // STRONGROOM_HSM_TOKEN_H_

@@ -1,0 +1,59 @@
+#ifndef STRONGROOM_SERVER_CONFIG_CONFIG_H_
+#define STRONGROOM_SERVER_CONFIG_CONFIG_H_
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "server/log/log.h"
+
+namespace strongroom {
+
+// What strongroomd is told in its configuration file. deploy/strongroomd.yaml describes each field.
+struct Config {
+  struct UnixSocket {
+    std::string path;
+    int mode = 0600;  // or 0660
+    std::string principal;
+  };
+  struct Tcp {
+    std::string address;  // host:port
+  };
+  struct Tls {
+    std::string certificate;
+    std::string private_key;
+    std::string client_ca;
+  };
+  struct Token {
+    std::string module;
+    std::string token;
+    std::string pin_file;
+    int lanes = 0;
+  };
+
+  // Allows plaintext TCP, on loopback.
+  bool development = false;
+  std::vector<UnixSocket> unix_sockets;
+  std::vector<Tcp> tcp;
+  std::optional<Tls> tls;
+  Token token;
+  std::string store_path;
+  int concurrent_pair_generations = 1;
+  bool reflection = true;
+  LogLevel log_level = LogLevel::kInfo;
+  std::chrono::seconds shutdown_grace{10};
+};
+
+// Reads the file at `path`. INVALID_ARGUMENT with every mistake at once, a line each:
+// "FILE:LINE: FIELD: what is wrong, and what would be right".
+absl::StatusOr<Config> LoadConfig(const std::string& path);
+
+// The same for a text; `path` is only for the messages.
+absl::StatusOr<Config> ParseConfig(const std::string& path, const std::string& yaml);
+
+}  // namespace strongroom
+
+#endif  // STRONGROOM_SERVER_CONFIG_CONFIG_H_

@@ -1,0 +1,171 @@
+#include "server/core/data_keys.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/core/error.h"
+#include "server/core/pem.h"
+
+namespace strongroom::core {
+namespace {
+
+absl::Span<const uint8_t> AsBytes(absl::string_view text) {
+  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+}
+
+SecretBytes EncodePrivateKey(SecretBytes der, KeyFormat format) {
+  return format == KeyFormat::kPem ? PrivateKeyToPem(der) : std::move(der);
+}
+
+// One of a number of places; none is left if !held().
+class Place {
+ public:
+  Place(std::atomic<int>& taken, int places) : taken_(taken), held_(Take(taken, places)) {}
+  ~Place() {
+    if (held_) --taken_;
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  bool held() const { return held_; }
+
+ private:
+  // Never counts above `places`: who is refused must not keep others out meanwhile.
+  static bool Take(std::atomic<int>& taken, int places) {
+    int now = taken;
+    while (now < places) {
+      if (taken.compare_exchange_weak(now, now + 1)) return true;
+    }
+    return false;
+  }
+
+  std::atomic<int>& taken_;
+  const bool held_;
+};
+
+}  // namespace
+
+absl::StatusOr<DataKey> DataKeys::GenerateDataKey(const SealingOptions& options, size_t bytes,
+                                                  Plaintext plaintext, Deadline deadline) {
+  absl::StatusOr<UsableVersion> version = keys_.ForSealing(options.key, options.version);
+  if (!version.ok()) return version.status();
+  BlobHeader header;
+  header.content_bytes = static_cast<uint32_t>(bytes);
+  DataKey key;
+  absl::StatusOr<Sealed> sealed;
+  if (plaintext == Plaintext::kReturned) {
+    absl::StatusOr<SecretBytes> random = GenerateRandom(bytes, deadline);
+    if (!random.ok()) return random.status();
+    header.kind = ContentKind::kBytes;
+    sealed = envelope_.Seal(*version, header, random->ExposeSecret(), options.binding, deadline);
+    key.plaintext = *std::move(random);
+  } else {
+    absl::StatusOr<std::string> wrapped =
+        token_.GenerateWrappedSecret(version->keys, bytes, deadline);
+    if (!wrapped.ok()) return FromToken(wrapped.status());
+    header.kind = ContentKind::kWrappedBytes;
+    sealed = envelope_.Seal(*version, header, AsBytes(*wrapped), options.binding, deadline);
+  }
+  if (!sealed.ok()) return sealed.status();
+  key.sealed = *std::move(sealed);
+  return key;
+}
+
+absl::StatusOr<KeyPair> DataKeys::GenerateKeyPair(const SealingOptions& options, hsm::PairSpec spec,
+                                                  KeyFormat format, Plaintext plaintext,
+                                                  Deadline deadline) {
+  absl::StatusOr<UsableVersion> version = keys_.ForSealing(options.key, options.version);
+  if (!version.ok()) return version.status();
+  const Place place(pair_generations_, max_pair_generations_);
+  if (!place.held()) {
+    return MakeRetryableError(Reason::kThrottling,
+                              absl::StrCat("Concurrency Limit Exceeded: ", max_pair_generations_,
+                                           " key pair generation(s) at a time; try again"),
+                              absl::Seconds(1));
+  }
+  absl::StatusOr<hsm::WrappedKeyPair> generated = token_.GenerateWrappedKeyPair(
+      version->keys, spec, plaintext == Plaintext::kReturned, deadline);
+  if (!generated.ok()) return FromToken(generated.status());
+  BlobHeader header;
+  header.kind =
+      format == KeyFormat::kPem ? ContentKind::kWrappedKeyAsPem : ContentKind::kWrappedKeyAsDer;
+  header.pair_spec = spec;
+  absl::StatusOr<Sealed> sealed = envelope_.Seal(
+      *version, header, AsBytes(generated->wrapped_private_key), options.binding, deadline);
+  if (!sealed.ok()) return sealed.status();
+  KeyPair pair;
+  pair.sealed = *std::move(sealed);
+  pair.public_key = format == KeyFormat::kPem ? PublicKeyToPem(generated->public_key)
+                                              : std::move(generated->public_key);
+  if (generated->private_key.has_value()) {
+    pair.private_key = EncodePrivateKey(*std::move(generated->private_key), format);
+  }
+  return pair;
+}
+
+absl::StatusOr<Sealed> DataKeys::Encrypt(const SealingOptions& options, absl::string_view plaintext,
+                                         Deadline deadline) {
+  absl::StatusOr<UsableVersion> version = keys_.ForSealing(options.key, options.version);
+  if (!version.ok()) return version.status();
+  BlobHeader header;
+  header.kind = ContentKind::kBytes;
+  header.content_bytes = static_cast<uint32_t>(plaintext.size());
+  return envelope_.Seal(*version, header, AsBytes(plaintext), options.binding, deadline);
+}
+
+absl::StatusOr<Opened> DataKeys::Decrypt(absl::string_view blob, const Binding& binding,
+                                         const std::optional<KeyReference>& expected_key,
+                                         const std::optional<hsm::Iv>& iv, Deadline deadline) {
+  std::optional<KeyId> expected_id;
+  if (expected_key.has_value()) {
+    absl::StatusOr<KeyId> id = keys_.Resolve(*expected_key);
+    if (!id.ok()) return id.status();
+    expected_id = *id;
+  }
+  absl::StatusOr<Unsealed> unsealed = envelope_.Unseal(blob, binding, iv, deadline);
+  if (!unsealed.ok()) return unsealed.status();
+  // Only now: the key that a blob names means nothing until the blob is known to be genuine.
+  const KeyId key_id = unsealed->header.key_id;
+  if (expected_id.has_value() && *expected_id != key_id) {
+    return MakeError(Reason::kIncorrectKey,
+                     absl::StrCat("the ciphertext was not sealed under key ",
+                                  expected_id->ToString(), "; leave the key out, or give its own"));
+  }
+  const KeyVersionId key_version_id = unsealed->header.key_version_id;
+  absl::StatusOr<SecretBytes> content = OpenContent(*std::move(unsealed), deadline);
+  if (!content.ok()) return content.status();
+  return Opened{key_id, key_version_id, *std::move(content)};
+}
+
+absl::StatusOr<SecretBytes> DataKeys::OpenContent(Unsealed unsealed, Deadline deadline) {
+  const BlobHeader& header = unsealed.header;
+  const absl::string_view wrapped = unsealed.content.ExposeSecretAsText();
+  switch (header.kind) {
+    case ContentKind::kBytes:
+      return std::move(unsealed.content);
+    case ContentKind::kWrappedBytes: {
+      absl::StatusOr<SecretBytes> secret = token_.ExportWrappedSecret(
+          unsealed.version.keys, wrapped, header.content_bytes, deadline);
+      if (!secret.ok()) return FromToken(secret.status());
+      return secret;
+    }
+    case ContentKind::kWrappedKeyAsPem:
+    case ContentKind::kWrappedKeyAsDer: {
+      absl::StatusOr<SecretBytes> der = token_.ExportWrappedPrivateKey(
+          unsealed.version.keys, wrapped, *header.pair_spec, deadline);
+      if (!der.ok()) return FromToken(der.status());
+      return EncodePrivateKey(*std::move(der), header.kind == ContentKind::kWrappedKeyAsPem
+                                                   ? KeyFormat::kPem
+                                                   : KeyFormat::kDer);
+    }
+  }
+  return MakeInternalFailure("a blob's content kind that does not exist");
+}
+
+absl::StatusOr<SecretBytes> DataKeys::GenerateRandom(size_t bytes, Deadline deadline) {
+  SecretBytes random(bytes);
+  absl::Status status = token_.GenerateRandom(random.MutableSecret(), deadline);
+  if (!status.ok()) return FromToken(status);
+  return random;
+}
+
+}  // namespace strongroom::core

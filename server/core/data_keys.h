@@ -1,0 +1,99 @@
+#ifndef STRONGROOM_SERVER_CORE_DATA_KEYS_H_
+#define STRONGROOM_SERVER_CORE_DATA_KEYS_H_
+
+#include <atomic>
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hsm/pair_spec.h"
+#include "hsm/token.h"
+#include "platform/clock.h"
+#include "platform/secret_bytes.h"
+#include "server/core/binding.h"
+#include "server/core/envelope.h"
+#include "server/core/key_ring.h"
+#include "server/core/parameters.h"
+
+namespace strongroom::core {
+
+// What seals, and what the blob is bound to.
+struct SealingOptions {
+  KeyReference key;
+  SealingVersion version = SealingVersion::kPrimary;
+  Binding binding;
+};
+
+// Whether an operation returns in the clear what it seals.
+enum class Plaintext { kReturned, kNotReturned };
+
+struct DataKey {
+  Sealed sealed;
+  std::optional<SecretBytes> plaintext;
+};
+
+struct KeyPair {
+  Sealed sealed;
+  // X.509 SubjectPublicKeyInfo in the format that was asked for.
+  std::string public_key;
+  // PKCS#8 in the same format.
+  std::optional<SecretBytes> private_key;
+};
+
+struct Opened {
+  KeyId key_id;
+  KeyVersionId key_version_id;
+  SecretBytes plaintext;
+};
+
+// The data-key operations, whichever interface they are asked for through.
+//
+// What is not returned in the clear never exists in the clear outside the token. What is returned
+// is in locked, wiped memory (SecretBytes).
+//
+// Errors are for the caller (server/core/error.h), Rejected.Disabled and the not-found reasons
+// among them. Thread-safe.
+class DataKeys {
+ public:
+  // `keys` and `token` outlive this. At most `max_pair_generations` pairs are generated at a time.
+  DataKeys(KeyRing& keys, hsm::Token& token, int max_pair_generations)
+      : keys_(keys),
+        token_(token),
+        envelope_(keys, token),
+        max_pair_generations_(max_pair_generations) {}
+
+  // A random data key of `bytes` bytes.
+  absl::StatusOr<DataKey> GenerateDataKey(const SealingOptions& options, size_t bytes,
+                                          Plaintext plaintext, Deadline deadline);
+
+  // Rejected.Throttling if as many pairs as may be are being generated.
+  absl::StatusOr<KeyPair> GenerateKeyPair(const SealingOptions& options, hsm::PairSpec spec,
+                                          KeyFormat format, Plaintext plaintext, Deadline deadline);
+
+  // `plaintext` was checked with CheckPlaintext.
+  absl::StatusOr<Sealed> Encrypt(const SealingOptions& options, absl::string_view plaintext,
+                                 Deadline deadline);
+
+  // Opens what any of the above sealed. InvalidCiphertext for whatever is not genuine; IncorrectKey
+  // if the genuine blob is not of `expected_key`.
+  absl::StatusOr<Opened> Decrypt(absl::string_view blob, const Binding& binding,
+                                 const std::optional<KeyReference>& expected_key,
+                                 const std::optional<hsm::Iv>& iv, Deadline deadline);
+
+  absl::StatusOr<SecretBytes> GenerateRandom(size_t bytes, Deadline deadline);
+
+ private:
+  absl::StatusOr<SecretBytes> OpenContent(Unsealed unsealed, Deadline deadline);
+
+  KeyRing& keys_;
+  hsm::Token& token_;
+  Envelope envelope_;
+  const int max_pair_generations_;
+  std::atomic<int> pair_generations_ = 0;
+};
+
+}  // namespace strongroom::core
+
+#endif  // STRONGROOM_SERVER_CORE_DATA_KEYS_H_

@@ -1,0 +1,154 @@
+#include "server/core/parameters.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "server/core/error.h"
+
+namespace strongroom::core {
+namespace {
+
+constexpr absl::string_view kAliasPrefix = "alias/";
+constexpr size_t kMaxAliasName = 249;
+constexpr size_t kMaxKeyReference = 2048;
+constexpr size_t kMaxDescription = 8192;
+constexpr int kMaxNumberOfBytes = 1024;
+constexpr size_t kMaxPlaintext = 4096;
+constexpr int kMaxPageSize = 1000;
+constexpr int kDefaultPageSize = 100;
+
+struct PairSpecName {
+  absl::string_view name;
+  hsm::PairSpec spec;
+};
+
+constexpr PairSpecName kPairSpecNames[] = {
+    {"RSA_2048", hsm::PairSpec::kRsa2048},        {"RSA_3072", hsm::PairSpec::kRsa3072},
+    {"RSA_4096", hsm::PairSpec::kRsa4096},        {"EC_P256", hsm::PairSpec::kEcP256},
+    {"EC_P384", hsm::PairSpec::kEcP384},          {"EC_P521", hsm::PairSpec::kEcP521},
+    {"EC_P256K", hsm::PairSpec::kEcP256k},        {"ECC_NIST_P256", hsm::PairSpec::kEcP256},
+    {"ECC_NIST_P384", hsm::PairSpec::kEcP384},    {"ECC_NIST_P521", hsm::PairSpec::kEcP521},
+    {"ECC_SECG_P256K1", hsm::PairSpec::kEcP256k},
+};
+
+constexpr char kPairSpecList[] =
+    "RSA_2048, RSA_3072, RSA_4096, EC_P256, EC_P384, EC_P521, EC_P256K (also spelled "
+    "ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, ECC_SECG_P256K1)";
+
+absl::Status Invalid(absl::string_view field, absl::string_view why) {
+  return MakeError(Reason::kInvalidParameter, absl::StrCat(field, ": ", why));
+}
+
+// What a caller wrote, short enough and clean enough to be given back.
+std::string Quoted(absl::string_view text) {
+  constexpr size_t kMost = 64;
+  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kMost)),
+                      text.size() > kMost ? "\"..." : "\"");
+}
+
+bool IsAliasCharacter(char c) { return absl::ascii_isalnum(c) || c == '/' || c == '_' || c == '-'; }
+
+}  // namespace
+
+absl::Status MissingParameter(absl::string_view field) {
+  return MakeError(Reason::kMissingParameter, absl::StrCat(field, ": is required"));
+}
+
+absl::StatusOr<AliasName> ParseAliasName(absl::string_view field, absl::string_view text) {
+  if (text.empty()) return MissingParameter(field);
+  const absl::string_view name =
+      absl::StartsWith(text, kAliasPrefix) ? text.substr(kAliasPrefix.size()) : "";
+  if (name.empty() || name.size() > kMaxAliasName ||
+      !std::all_of(name.begin(), name.end(), IsAliasCharacter)) {
+    return Invalid(field, absl::StrCat(Quoted(text),
+                                       " is not an alias; a right one is alias/NAME "
+                                       "with a NAME of 1 to 249 letters, digits, / _ and -"));
+  }
+  return AliasName{std::string(text)};
+}
+
+absl::StatusOr<KeyReference> ParseKeyReference(absl::string_view field, absl::string_view text) {
+  if (text.empty()) return MissingParameter(field);
+  constexpr char kRight[] =
+      "a right one is a key's id (a UUID), alias/NAME, or an ARN that ends in :key/ID or "
+      ":alias/NAME";
+  if (text.size() > kMaxKeyReference) {
+    return Invalid(field, absl::StrCat("is ", text.size(), " bytes long; ", kRight));
+  }
+  absl::string_view name = text;
+  if (absl::StartsWith(text, "arn:")) {
+    // arn:PARTITION:SERVICE:REGION:ACCOUNT:key/ID; some writers leave parts out.
+    name = text.substr(text.rfind(':') + 1);
+    constexpr absl::string_view kKeyPrefix = "key/";
+    if (absl::StartsWith(name, kKeyPrefix)) {
+      name.remove_prefix(kKeyPrefix.size());
+    } else if (!absl::StartsWith(name, kAliasPrefix)) {
+      return Invalid(field, absl::StrCat(Quoted(text), " does not name a key; ", kRight));
+    }
+  }
+  if (absl::StartsWith(name, kAliasPrefix)) {
+    absl::StatusOr<AliasName> alias = ParseAliasName(field, name);
+    if (!alias.ok()) return alias.status();
+    return KeyReference(*std::move(alias));
+  }
+  const std::optional<KeyId> id = KeyId::Parse(name);
+  if (!id.has_value()) {
+    return Invalid(field, absl::StrCat(Quoted(text), " does not name a key; ", kRight));
+  }
+  return KeyReference(*id);
+}
+
+absl::StatusOr<hsm::PairSpec> ParsePairSpec(absl::string_view field, absl::string_view text) {
+  if (text.empty()) return MissingParameter(field);
+  for (const PairSpecName& known : kPairSpecNames) {
+    if (known.name == text) return known.spec;
+  }
+  return Invalid(field, absl::StrCat(Quoted(text), " is not valid; valid are ", kPairSpecList));
+}
+
+absl::StatusOr<KeyFormat> ParseKeyFormat(absl::string_view field, absl::string_view text) {
+  if (text.empty()) return MissingParameter(field);
+  if (text == "PEM") return KeyFormat::kPem;
+  if (text == "DER") return KeyFormat::kDer;
+  return Invalid(field, absl::StrCat(Quoted(text), " is not valid; valid are PEM, DER"));
+}
+
+absl::StatusOr<size_t> ParseNumberOfBytes(absl::string_view field, int64_t number) {
+  if (number < 1 || number > kMaxNumberOfBytes) {
+    return Invalid(field, absl::StrCat(number, " is not valid; valid are 1 to 1024"));
+  }
+  return static_cast<size_t>(number);
+}
+
+absl::Status CheckPlaintext(absl::string_view field, absl::string_view plaintext) {
+  if (plaintext.empty()) return MissingParameter(field);
+  if (plaintext.size() > kMaxPlaintext) {
+    return Invalid(field, absl::StrCat("has ", plaintext.size(),
+                                       " bytes; valid are 1 to 4096. For more, encrypt with a data "
+                                       "key"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAlgorithm(absl::string_view field, absl::string_view text) {
+  if (text.empty() || text == kAlgorithmName) return absl::OkStatus();
+  return Invalid(field, absl::StrCat(Quoted(text), " is not valid; valid is ", kAlgorithmName));
+}
+
+absl::Status CheckDescription(absl::string_view field, absl::string_view text) {
+  if (text.size() <= kMaxDescription) return absl::OkStatus();
+  return Invalid(field, absl::StrCat("has ", text.size(), " bytes; at most 8192 are valid"));
+}
+
+absl::StatusOr<int> ParsePageSize(absl::string_view field, int64_t size) {
+  if (size == 0) return kDefaultPageSize;
+  if (size < 0 || size > kMaxPageSize) {
+    return Invalid(field, absl::StrCat(size, " is not valid; valid are 1 to 1000, or 0 for 100"));
+  }
+  return static_cast<int>(size);
+}
+
+}  // namespace strongroom::core

@@ -1,0 +1,64 @@
+#ifndef STRONGROOM_SERVER_CORE_PARAMETERS_H_
+#define STRONGROOM_SERVER_CORE_PARAMETERS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hsm/pair_spec.h"
+#include "server/store/ids.h"
+
+// What callers may say, checked once and turned into types that cannot be wrong. Each function
+// takes the name that the caller's interface has for the field, and answers InvalidParameter or
+// MissingParameter with that name, what is wrong, and what would be right.
+namespace strongroom::core {
+
+// A name of an alias, with its leading "alias/".
+struct AliasName {
+  std::string text;
+};
+
+// A key by its id or by an alias.
+using KeyReference = std::variant<KeyId, AliasName>;
+
+// Takes an id, `alias/NAME`, or an ARN-shaped name that ends in `key/ID` or `alias/NAME`.
+absl::StatusOr<KeyReference> ParseKeyReference(absl::string_view field, absl::string_view text);
+
+// Takes `alias/NAME` with a NAME of 1 to 249 letters, digits, "/", "_" and "-".
+absl::StatusOr<AliasName> ParseAliasName(absl::string_view field, absl::string_view text);
+
+// How the halves of a pair are encoded.
+enum class KeyFormat { kPem, kDer };
+
+// RSA_2048, ..., EC_P256K, and the other spellings of the curves.
+absl::StatusOr<hsm::PairSpec> ParsePairSpec(absl::string_view field, absl::string_view text);
+// "PEM" or "DER".
+absl::StatusOr<KeyFormat> ParseKeyFormat(absl::string_view field, absl::string_view text);
+
+// The length of a data key or of random bytes: 1 to 1,024.
+absl::StatusOr<size_t> ParseNumberOfBytes(absl::string_view field, int64_t number);
+inline constexpr size_t kDefaultDataKeyBytes = 32;
+
+// Bytes that a caller wants sealed: 1 to 4,096.
+absl::Status CheckPlaintext(absl::string_view field, absl::string_view plaintext);
+
+// The name of the one algorithm, or nothing.
+absl::Status CheckAlgorithm(absl::string_view field, absl::string_view text);
+inline constexpr char kAlgorithmName[] = "AES_GCM";
+
+// What a key is for: at most 8,192 bytes.
+absl::Status CheckDescription(absl::string_view field, absl::string_view text);
+
+// How many entries a page has: 1 to 1,000, or 0 for 100.
+absl::StatusOr<int> ParsePageSize(absl::string_view field, int64_t size);
+
+absl::Status MissingParameter(absl::string_view field);
+
+}  // namespace strongroom::core
+
+#endif  // STRONGROOM_SERVER_CORE_PARAMETERS_H_

@@ -1,0 +1,129 @@
+#include "server/daemon.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "hsm/token.h"
+#include "platform/files.h"
+#include "server/core/data_keys.h"
+#include "server/core/key_ring.h"
+#include "server/gate/gate.h"
+#include "server/gate/identity.h"
+#include "server/grpc/server.h"
+#include "server/store/sqlite_store.h"
+
+namespace strongroom {
+namespace {
+
+absl::Status Prefixed(absl::string_view prefix, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(prefix, ": ", status.message()));
+}
+
+absl::StatusOr<grpc_server::ServerOptions> ServerOptionsOf(const Config& config) {
+  grpc_server::ServerOptions options;
+  for (const Config::UnixSocket& socket : config.unix_sockets) {
+    options.unix_listeners.push_back({socket.path, socket.mode});
+  }
+  for (const Config::Tcp& tcp : config.tcp) options.tcp_listeners.push_back({tcp.address});
+  if (config.tls.has_value()) {
+    absl::StatusOr<std::string> certificate = ReadFile(config.tls->certificate);
+    if (!certificate.ok()) return Prefixed("tls.certificate", certificate.status());
+    absl::StatusOr<SecretBytes> private_key = ReadSecretFile(config.tls->private_key);
+    if (!private_key.ok()) return Prefixed("tls.private_key", private_key.status());
+    absl::StatusOr<std::string> client_ca = ReadFile(config.tls->client_ca);
+    if (!client_ca.ok()) return Prefixed("tls.client_ca", client_ca.status());
+    options.tls = grpc_server::TlsFiles{*std::move(certificate),
+                                        std::string(private_key->ExposeSecretAsText()),
+                                        *std::move(client_ca)};
+  }
+  options.reflection = config.reflection;
+  options.workers = config.token.lanes;
+  return options;
+}
+
+gate::IdentityPolicy IdentitiesOf(const Config& config) {
+  std::map<std::string, std::string> principals;
+  for (const Config::UnixSocket& socket : config.unix_sockets) {
+    principals[socket.path] = socket.principal;
+  }
+  return gate::IdentityPolicy(std::move(principals), config.development);
+}
+
+}  // namespace
+
+// In the order of need, so that what is needed goes last.
+struct Daemon::Parts {
+  Parts(const Config& config, Log& log) : identities(IdentitiesOf(config)), gate(identities, log) {}
+
+  std::unique_ptr<store::SqliteStore> store;
+  std::unique_ptr<hsm::Token> token;
+  std::unique_ptr<core::KeyRing> keys;
+  std::unique_ptr<core::DataKeys> data_keys;
+  const gate::IdentityPolicy identities;
+  const gate::Gate gate;
+  std::unique_ptr<grpc_server::Server> server;
+  std::chrono::seconds shutdown_grace{0};
+};
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log& log,
+                                                      const Clock& clock) {
+  auto parts = std::make_unique<Parts>(config, log);
+  parts->shutdown_grace = config.shutdown_grace;
+  absl::StatusOr<grpc_server::ServerOptions> options = ServerOptionsOf(config);
+  if (!options.ok()) return options.status();
+
+  // The store first: its lock tells whether another server is running, before a PIN is used.
+  auto store = store::SqliteStore::Open(config.store_path);
+  if (!store.ok()) return Prefixed("store", store.status());
+  parts->store = *std::move(store);
+
+  auto token = hsm::Token::Open(
+      {config.token.module, config.token.token, config.token.pin_file, config.token.lanes});
+  if (!token.ok()) return Prefixed("token", token.status());
+  parts->token = *std::move(token);
+  const hsm::TokenInfo& info = parts->token->info();
+
+  core::KeyRingReport report;
+  auto keys = core::KeyRing::Open(*parts->store, *parts->token, clock, report);
+  if (!keys.ok()) return Prefixed("keys", keys.status());
+  parts->keys = *std::move(keys);
+  for (const std::string& unusable : report.unusable) {
+    log.Write(LogLevel::kError, "key_version_unusable", {{"detail", unusable}});
+  }
+  parts->data_keys = std::make_unique<core::DataKeys>(*parts->keys, *parts->token,
+                                                      config.concurrent_pair_generations);
+
+  auto server = grpc_server::Server::Start(*options, parts->gate, *parts->data_keys, *parts->keys);
+  if (!server.ok()) return Prefixed("listen", server.status());
+  parts->server = *std::move(server);
+
+  log.Write(LogLevel::kInfo, "started",
+            {{"token_label", info.label},
+             {"token_serial", info.serial},
+             {"token_model", info.model},
+             {"lanes", config.token.lanes},
+             {"key_versions", report.versions},
+             {"key_versions_unusable", static_cast<int64_t>(report.unusable.size())},
+             {"key_versions_reaped", report.reaped},
+             {"key_versions_unknown", report.unknown}});
+  for (const Config::UnixSocket& socket : config.unix_sockets) {
+    log.Write(LogLevel::kInfo, "listening",
+              {{"address", absl::StrCat("unix:", socket.path)}, {"principal", socket.principal}});
+  }
+  for (const std::string& address : parts->server->tcp_addresses()) {
+    log.Write(LogLevel::kInfo, "listening",
+              {{"address", address}, {"security", config.tls.has_value() ? "tls" : "none"}});
+  }
+  return std::unique_ptr<Daemon>(new Daemon(std::move(parts)));
+}
+
+Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Daemon::~Daemon() { parts_->server->Shutdown(parts_->shutdown_grace); }
+
+const std::vector<std::string>& Daemon::tcp_addresses() const {
+  return parts_->server->tcp_addresses();
+}
+
+}  // namespace strongroom

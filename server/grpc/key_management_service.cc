@@ -1,0 +1,283 @@
+#include "server/grpc/key_management_service.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "server/core/error.h"
+#include "server/core/parameters.h"
+#include "server/grpc/status_macros.h"
+#include "strongroom/v1/key_management_service.grpc.pb.h"
+
+namespace strongroom::grpc_server {
+namespace {
+
+using core::AliasName;
+using core::KeyReference;
+using grpc::ByteBuffer;
+using grpc::CallbackServerContext;
+using grpc::ServerUnaryReactor;
+
+void Encode(absl::Time time, google::protobuf::Timestamp& out) {
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  out.set_seconds(seconds);
+  out.set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+}
+
+void Encode(const store::KeyRecord& key, v1::Key& out) {
+  out.set_key_id(key.id.ToString());
+  out.set_state(key.state == store::KeyState::kEnabled ? v1::KEY_STATE_ENABLED
+                                                       : v1::KEY_STATE_DISABLED);
+  out.set_description(key.description);
+  Encode(key.create_time, *out.mutable_create_time());
+  out.set_initial_key_version_id(key.initial_version.ToString());
+  out.set_primary_key_version_id(key.primary_version.ToString());
+}
+
+void Encode(const store::KeyVersionRecord& version, const KeyVersionId& primary,
+            v1::KeyVersion& out) {
+  out.set_key_version_id(version.id.ToString());
+  out.set_key_id(version.key_id.ToString());
+  out.set_number(version.number);
+  Encode(version.create_time, *out.mutable_create_time());
+  out.set_primary(version.id == primary);
+}
+
+void Encode(const store::AliasRecord& alias, v1::Alias& out) {
+  out.set_alias_name(alias.name);
+  out.set_key_id(alias.key_id.ToString());
+  Encode(alias.create_time, *out.mutable_create_time());
+  Encode(alias.update_time, *out.mutable_update_time());
+}
+
+absl::Status InvalidPageToken() {
+  return core::MakeError(core::Reason::kInvalidParameter,
+                         "page_token: is not the next_page_token of a page of this list");
+}
+
+// Cuts a list that was asked for with one entry too many to a page; returns whether more follow.
+template <typename Record>
+bool CutToPage(std::vector<Record>& records, int page_size) {
+  if (records.size() <= static_cast<size_t>(page_size)) return false;
+  records.resize(static_cast<size_t>(page_size));
+  return true;
+}
+
+using S = v1::KeyManagementService;
+using Base = S::WithRawCallbackMethod_CreateKey<S::WithRawCallbackMethod_DescribeKey<
+    S::WithRawCallbackMethod_ListKeys<S::WithRawCallbackMethod_CreateKeyVersion<
+        S::WithRawCallbackMethod_ListKeyVersions<S::WithRawCallbackMethod_EnableKey<
+            S::WithRawCallbackMethod_DisableKey<S::WithRawCallbackMethod_CreateAlias<
+                S::WithRawCallbackMethod_UpdateAlias<S::WithRawCallbackMethod_DeleteAlias<
+                    S::WithRawCallbackMethod_ListAliases<S::Service>>>>>>>>>>>;
+
+class KeyManagementFace final : public Base {
+ public:
+  KeyManagementFace(Desk& desk, core::KeyRing& keys) : desk_(desk), keys_(keys) {}
+
+  ServerUnaryReactor* CreateKey(CallbackServerContext* context, const ByteBuffer* request,
+                                ByteBuffer* response) override {
+    return desk_.Serve<v1::CreateKeyRequest, v1::CreateKeyResponse>(
+        context, request, response, "KeyManagementService.CreateKey",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_RETURN_IF_ERROR(core::CheckDescription("description", q.description()));
+          STRONGROOM_ASSIGN_OR_RETURN(const store::KeyRecord key,
+                                      keys_.CreateKey(q.description(), call.deadline));
+          call.key_id = key.id.ToString();
+          call.key_version_id = key.primary_version.ToString();
+          Encode(key, *a.mutable_key());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* DescribeKey(CallbackServerContext* context, const ByteBuffer* request,
+                                  ByteBuffer* response) override {
+    return desk_.Serve<v1::DescribeKeyRequest, v1::DescribeKeyResponse>(
+        context, request, response, "KeyManagementService.DescribeKey",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
+          STRONGROOM_ASSIGN_OR_RETURN(const store::KeyRecord key, keys_.DescribeKey(reference));
+          Encode(key, *a.mutable_key());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* ListKeys(CallbackServerContext* context, const ByteBuffer* request,
+                               ByteBuffer* response) override {
+    return desk_.Serve<v1::ListKeysRequest, v1::ListKeysResponse>(
+        context, request, response, "KeyManagementService.ListKeys",
+        [this](const auto& q, gate::Call&, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
+                                      core::ParsePageSize("page_size", q.page_size()));
+          std::optional<KeyId> after;
+          if (!q.page_token().empty()) {
+            after = KeyId::Parse(q.page_token());
+            if (!after.has_value()) return InvalidPageToken();
+          }
+          absl::StatusOr<std::vector<store::KeyRecord>> keys = keys_.ListKeys(after, page_size + 1);
+          if (absl::IsNotFound(keys.status())) return InvalidPageToken();
+          STRONGROOM_RETURN_IF_ERROR(keys.status());
+          const bool more = CutToPage(*keys, page_size);
+          for (const store::KeyRecord& key : *keys) Encode(key, *a.add_keys());
+          if (more) a.set_next_page_token(keys->back().id.ToString());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* CreateKeyVersion(CallbackServerContext* context, const ByteBuffer* request,
+                                       ByteBuffer* response) override {
+    return desk_.Serve<v1::CreateKeyVersionRequest, v1::CreateKeyVersionResponse>(
+        context, request, response, "KeyManagementService.CreateKeyVersion",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
+          STRONGROOM_ASSIGN_OR_RETURN(const store::KeyVersionRecord version,
+                                      keys_.CreateKeyVersion(reference, call.deadline));
+          call.key_id = version.key_id.ToString();
+          call.key_version_id = version.id.ToString();
+          Encode(version, version.id, *a.mutable_key_version());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* ListKeyVersions(CallbackServerContext* context, const ByteBuffer* request,
+                                      ByteBuffer* response) override {
+    return desk_.Serve<v1::ListKeyVersionsRequest, v1::ListKeyVersionsResponse>(
+        context, request, response, "KeyManagementService.ListKeyVersions",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
+          STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
+                                      core::ParsePageSize("page_size", q.page_size()));
+          int32_t after_number = 0;
+          if (!q.page_token().empty() &&
+              (!absl::SimpleAtoi(q.page_token(), &after_number) || after_number < 1)) {
+            return InvalidPageToken();
+          }
+          STRONGROOM_ASSIGN_OR_RETURN(const store::KeyRecord key, keys_.DescribeKey(reference));
+          STRONGROOM_ASSIGN_OR_RETURN(std::vector<store::KeyVersionRecord> versions,
+                                      keys_.ListKeyVersions(key.id, after_number, page_size + 1));
+          const bool more = CutToPage(versions, page_size);
+          for (const store::KeyVersionRecord& version : versions) {
+            Encode(version, key.primary_version, *a.add_key_versions());
+          }
+          if (more) a.set_next_page_token(absl::StrCat(versions.back().number));
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* EnableKey(CallbackServerContext* context, const ByteBuffer* request,
+                                ByteBuffer* response) override {
+    return desk_.Serve<v1::EnableKeyRequest, v1::EnableKeyResponse>(
+        context, request, response, "KeyManagementService.EnableKey",
+        [this](const auto& q, gate::Call& call, auto& a) {
+          return SetState(q, store::KeyState::kEnabled, call, a);
+        });
+  }
+
+  ServerUnaryReactor* DisableKey(CallbackServerContext* context, const ByteBuffer* request,
+                                 ByteBuffer* response) override {
+    return desk_.Serve<v1::DisableKeyRequest, v1::DisableKeyResponse>(
+        context, request, response, "KeyManagementService.DisableKey",
+        [this](const auto& q, gate::Call& call, auto& a) {
+          return SetState(q, store::KeyState::kDisabled, call, a);
+        });
+  }
+
+  ServerUnaryReactor* CreateAlias(CallbackServerContext* context, const ByteBuffer* request,
+                                  ByteBuffer* response) override {
+    return desk_.Serve<v1::CreateAliasRequest, v1::CreateAliasResponse>(
+        context, request, response, "KeyManagementService.CreateAlias",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name,
+                                      core::ParseAliasName("alias_name", q.alias_name()));
+          STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
+          STRONGROOM_ASSIGN_OR_RETURN(const store::AliasRecord alias,
+                                      keys_.CreateAlias(name, reference));
+          Encode(alias, *a.mutable_alias());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* UpdateAlias(CallbackServerContext* context, const ByteBuffer* request,
+                                  ByteBuffer* response) override {
+    return desk_.Serve<v1::UpdateAliasRequest, v1::UpdateAliasResponse>(
+        context, request, response, "KeyManagementService.UpdateAlias",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name,
+                                      core::ParseAliasName("alias_name", q.alias_name()));
+          STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
+          STRONGROOM_ASSIGN_OR_RETURN(const store::AliasRecord alias,
+                                      keys_.UpdateAlias(name, reference));
+          Encode(alias, *a.mutable_alias());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* DeleteAlias(CallbackServerContext* context, const ByteBuffer* request,
+                                  ByteBuffer* response) override {
+    return desk_.Serve<v1::DeleteAliasRequest, v1::DeleteAliasResponse>(
+        context, request, response, "KeyManagementService.DeleteAlias",
+        [this](const auto& q, gate::Call& call, auto&) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name,
+                                      core::ParseAliasName("alias_name", q.alias_name()));
+          call.key_id = name.text;
+          return keys_.DeleteAlias(name);
+        });
+  }
+
+  ServerUnaryReactor* ListAliases(CallbackServerContext* context, const ByteBuffer* request,
+                                  ByteBuffer* response) override {
+    return desk_.Serve<v1::ListAliasesRequest, v1::ListAliasesResponse>(
+        context, request, response, "KeyManagementService.ListAliases",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
+                                      core::ParsePageSize("page_size", q.page_size()));
+          if (!q.page_token().empty() && !core::ParseAliasName("page_token", q.page_token()).ok()) {
+            return InvalidPageToken();
+          }
+          std::optional<KeyId> key_id;
+          if (!q.key_id().empty()) {
+            STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
+            STRONGROOM_ASSIGN_OR_RETURN(const store::KeyRecord key, keys_.DescribeKey(reference));
+            key_id = key.id;
+          }
+          STRONGROOM_ASSIGN_OR_RETURN(std::vector<store::AliasRecord> aliases,
+                                      keys_.ListAliases(key_id, q.page_token(), page_size + 1));
+          const bool more = CutToPage(aliases, page_size);
+          for (const store::AliasRecord& alias : aliases) Encode(alias, *a.add_aliases());
+          if (more) a.set_next_page_token(aliases.back().name);
+          return absl::OkStatus();
+        });
+  }
+
+ private:
+  template <typename Request>
+  static absl::StatusOr<KeyReference> KeyOf(const Request& request, gate::Call& call) {
+    call.key_id = request.key_id();
+    return core::ParseKeyReference("key_id", request.key_id());
+  }
+
+  template <typename Request, typename Response>
+  absl::Status SetState(const Request& request, store::KeyState state, gate::Call& call,
+                        Response& response) {
+    STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(request, call));
+    STRONGROOM_ASSIGN_OR_RETURN(const store::KeyRecord key, keys_.SetKeyState(reference, state));
+    Encode(key, *response.mutable_key());
+    return absl::OkStatus();
+  }
+
+  Desk& desk_;
+  core::KeyRing& keys_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeKeyManagementService(Desk& desk, core::KeyRing& keys) {
+  return std::make_unique<KeyManagementFace>(desk, keys);
+}
+
+}  // namespace strongroom::grpc_server

@@ -1,0 +1,18 @@
+#ifndef STRONGROOM_SERVER_GRPC_KEY_MANAGEMENT_SERVICE_H_
+#define STRONGROOM_SERVER_GRPC_KEY_MANAGEMENT_SERVICE_H_
+
+#include <grpcpp/impl/codegen/service_type.h>
+
+#include <memory>
+
+#include "server/core/key_ring.h"
+#include "server/grpc/desk.h"
+
+namespace strongroom::grpc_server {
+
+// The face of strongroom.v1.KeyManagementService. Both outlive it.
+std::unique_ptr<grpc::Service> MakeKeyManagementService(Desk& desk, core::KeyRing& keys);
+
+}  // namespace strongroom::grpc_server
+
+#endif  // STRONGROOM_SERVER_GRPC_KEY_MANAGEMENT_SERVICE_H_

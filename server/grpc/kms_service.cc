@@ -1,0 +1,260 @@
+#include "server/grpc/kms_service.h"
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "server/core/error.h"
+#include "server/grpc/status_macros.h"
+#include "strongroom/v1/kms_service.grpc.pb.h"
+
+namespace strongroom::grpc_server {
+namespace {
+
+using core::Binding;
+using core::KeyFormat;
+using core::KeyReference;
+using core::Plaintext;
+using core::SealingOptions;
+using core::SealingVersion;
+using grpc::ByteBuffer;
+using grpc::CallbackServerContext;
+using grpc::ServerUnaryReactor;
+
+absl::StatusOr<Binding> ContextOf(const google::protobuf::Map<std::string, std::string>& context) {
+  return Binding::ToContext("encryption_context", {context.begin(), context.end()});
+}
+
+// What seals, of every request that seals something.
+template <typename Request>
+absl::StatusOr<SealingOptions> SealingOptionsOf(const Request& request) {
+  STRONGROOM_ASSIGN_OR_RETURN(KeyReference key,
+                              core::ParseKeyReference("key_id", request.key_id()));
+  STRONGROOM_ASSIGN_OR_RETURN(Binding binding, ContextOf(request.encryption_context()));
+  return SealingOptions{std::move(key), SealingVersion::kPrimary, std::move(binding)};
+}
+
+template <typename Request>
+absl::StatusOr<size_t> DataKeyBytesOf(const Request& request) {
+  if (request.has_number_of_bytes()) {
+    return core::ParseNumberOfBytes("number_of_bytes", request.number_of_bytes());
+  }
+  switch (request.key_spec()) {
+    case v1::DATA_KEY_SPEC_UNSPECIFIED:
+      return core::kDefaultDataKeyBytes;
+    case v1::DATA_KEY_SPEC_AES_256:
+      return size_t{32};
+    case v1::DATA_KEY_SPEC_AES_128:
+      return size_t{16};
+    default:
+      return core::MakeError(
+          core::Reason::kInvalidParameter,
+          absl::StrCat("key_spec: ", request.key_spec(),
+                       " is not valid; valid are DATA_KEY_SPEC_AES_256, DATA_KEY_SPEC_AES_128"));
+  }
+}
+
+absl::StatusOr<hsm::PairSpec> PairSpecOf(v1::DataKeyPairSpec spec) {
+  // The enumerators of both have the same numbers; the first is "unspecified".
+  if (spec == v1::DATA_KEY_PAIR_SPEC_UNSPECIFIED) return core::MissingParameter("key_pair_spec");
+  if (!v1::DataKeyPairSpec_IsValid(spec)) {
+    return core::MakeError(
+        core::Reason::kInvalidParameter,
+        absl::StrCat("key_pair_spec: ", spec,
+                     " is not valid; valid are RSA_2048, RSA_3072, RSA_4096, EC_P256, EC_P384, "
+                     "EC_P521, EC_P256K, each with DATA_KEY_PAIR_SPEC_ before it"));
+  }
+  return static_cast<hsm::PairSpec>(spec);
+}
+
+static_assert(static_cast<int>(hsm::PairSpec::kRsa2048) == v1::DATA_KEY_PAIR_SPEC_RSA_2048);
+static_assert(static_cast<int>(hsm::PairSpec::kRsa3072) == v1::DATA_KEY_PAIR_SPEC_RSA_3072);
+static_assert(static_cast<int>(hsm::PairSpec::kRsa4096) == v1::DATA_KEY_PAIR_SPEC_RSA_4096);
+static_assert(static_cast<int>(hsm::PairSpec::kEcP256) == v1::DATA_KEY_PAIR_SPEC_EC_P256);
+static_assert(static_cast<int>(hsm::PairSpec::kEcP384) == v1::DATA_KEY_PAIR_SPEC_EC_P384);
+static_assert(static_cast<int>(hsm::PairSpec::kEcP521) == v1::DATA_KEY_PAIR_SPEC_EC_P521);
+static_assert(static_cast<int>(hsm::PairSpec::kEcP256k) == v1::DATA_KEY_PAIR_SPEC_EC_P256K);
+
+absl::StatusOr<KeyFormat> KeyFormatOf(v1::KeyFormat format) {
+  switch (format) {
+    case v1::KEY_FORMAT_PEM:
+      return KeyFormat::kPem;
+    case v1::KEY_FORMAT_UNSPECIFIED:
+    case v1::KEY_FORMAT_DER:
+      return KeyFormat::kDer;
+    default:
+      return core::MakeError(
+          core::Reason::kInvalidParameter,
+          absl::StrCat("key_format: ", format,
+                       " is not valid; valid are KEY_FORMAT_PEM, KEY_FORMAT_DER"));
+  }
+}
+
+template <typename Response>
+void SetKey(const KeyId& key_id, const KeyVersionId& key_version_id, gate::Call& call,
+            Response& response) {
+  call.key_id = key_id.ToString();
+  call.key_version_id = key_version_id.ToString();
+  response.set_key_id(call.key_id);
+  response.set_key_version_id(call.key_version_id);
+}
+
+using Base = v1::KmsService::WithRawCallbackMethod_GenerateDataKey<
+    v1::KmsService::WithRawCallbackMethod_GenerateDataKeyWithoutPlaintext<
+        v1::KmsService::WithRawCallbackMethod_GenerateDataKeyPair<
+            v1::KmsService::WithRawCallbackMethod_GenerateDataKeyPairWithoutPlaintext<
+                v1::KmsService::WithRawCallbackMethod_Encrypt<
+                    v1::KmsService::WithRawCallbackMethod_Decrypt<
+                        v1::KmsService::WithRawCallbackMethod_GenerateRandom<
+                            v1::KmsService::Service>>>>>>>;
+
+class KmsFace final : public Base {
+ public:
+  KmsFace(Desk& desk, core::DataKeys& data_keys) : desk_(desk), data_keys_(data_keys) {}
+
+  ServerUnaryReactor* GenerateDataKey(CallbackServerContext* context, const ByteBuffer* request,
+                                      ByteBuffer* response) override {
+    return desk_.Serve<v1::GenerateDataKeyRequest, v1::GenerateDataKeyResponse>(
+        context, request, response, "KmsService.GenerateDataKey",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(core::DataKey key,
+                                      MakeDataKey(q, Plaintext::kReturned, call, a));
+          const absl::string_view plaintext = key.plaintext->ExposeSecretAsText();
+          a.set_plaintext(plaintext.data(), plaintext.size());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* GenerateDataKeyWithoutPlaintext(CallbackServerContext* context,
+                                                      const ByteBuffer* request,
+                                                      ByteBuffer* response) override {
+    return desk_.Serve<v1::GenerateDataKeyWithoutPlaintextRequest,
+                       v1::GenerateDataKeyWithoutPlaintextResponse>(
+        context, request, response, "KmsService.GenerateDataKeyWithoutPlaintext",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          return MakeDataKey(q, Plaintext::kNotReturned, call, a).status();
+        });
+  }
+
+  ServerUnaryReactor* GenerateDataKeyPair(CallbackServerContext* context, const ByteBuffer* request,
+                                          ByteBuffer* response) override {
+    return desk_.Serve<v1::GenerateDataKeyPairRequest, v1::GenerateDataKeyPairResponse>(
+        context, request, response, "KmsService.GenerateDataKeyPair",
+        [this](const auto& q, gate::Call& call, auto& a) { return MakeKeyPair(q, call, a); });
+  }
+
+  ServerUnaryReactor* GenerateDataKeyPairWithoutPlaintext(CallbackServerContext* context,
+                                                          const ByteBuffer* request,
+                                                          ByteBuffer* response) override {
+    return desk_.Serve<v1::GenerateDataKeyPairWithoutPlaintextRequest,
+                       v1::GenerateDataKeyPairWithoutPlaintextResponse>(
+        context, request, response, "KmsService.GenerateDataKeyPairWithoutPlaintext",
+        [this](const auto& q, gate::Call& call, auto& a) { return MakeKeyPair(q, call, a); });
+  }
+
+  ServerUnaryReactor* Encrypt(CallbackServerContext* context, const ByteBuffer* request,
+                              ByteBuffer* response) override {
+    return desk_.Serve<v1::EncryptRequest, v1::EncryptResponse>(
+        context, request, response, "KmsService.Encrypt",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          call.key_id = q.key_id();
+          STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(q));
+          STRONGROOM_RETURN_IF_ERROR(core::CheckPlaintext("plaintext", q.plaintext()));
+          STRONGROOM_ASSIGN_OR_RETURN(core::Sealed sealed,
+                                      data_keys_.Encrypt(options, q.plaintext(), call.deadline));
+          SetKey(sealed.key_id, sealed.key_version_id, call, a);
+          a.set_ciphertext_blob(std::move(sealed.blob));
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* Decrypt(CallbackServerContext* context, const ByteBuffer* request,
+                              ByteBuffer* response) override {
+    return desk_.Serve<v1::DecryptRequest, v1::DecryptResponse>(
+        context, request, response, "KmsService.Decrypt",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          if (q.ciphertext_blob().empty()) return core::MissingParameter("ciphertext_blob");
+          std::optional<KeyReference> expected_key;
+          if (!q.key_id().empty()) {
+            STRONGROOM_ASSIGN_OR_RETURN(expected_key,
+                                        core::ParseKeyReference("key_id", q.key_id()));
+          }
+          STRONGROOM_ASSIGN_OR_RETURN(const Binding binding, BindingOf(q));
+          STRONGROOM_ASSIGN_OR_RETURN(const core::Opened opened,
+                                      data_keys_.Decrypt(q.ciphertext_blob(), binding, expected_key,
+                                                         std::nullopt, call.deadline));
+          SetKey(opened.key_id, opened.key_version_id, call, a);
+          const absl::string_view plaintext = opened.plaintext.ExposeSecretAsText();
+          a.set_plaintext(plaintext.data(), plaintext.size());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* GenerateRandom(CallbackServerContext* context, const ByteBuffer* request,
+                                     ByteBuffer* response) override {
+    return desk_.Serve<v1::GenerateRandomRequest, v1::GenerateRandomResponse>(
+        context, request, response, "KmsService.GenerateRandom",
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(
+              const size_t bytes, core::ParseNumberOfBytes("number_of_bytes", q.number_of_bytes()));
+          STRONGROOM_ASSIGN_OR_RETURN(const SecretBytes random,
+                                      data_keys_.GenerateRandom(bytes, call.deadline));
+          const absl::string_view plaintext = random.ExposeSecretAsText();
+          a.set_plaintext(plaintext.data(), plaintext.size());
+          return absl::OkStatus();
+        });
+  }
+
+ private:
+  static absl::StatusOr<Binding> BindingOf(const v1::DecryptRequest& request) {
+    if (request.aad().empty()) return ContextOf(request.encryption_context());
+    if (request.encryption_context().empty()) return Binding::ToAad("aad", request.aad());
+    return core::MakeError(core::Reason::kInvalidParameter,
+                           "aad: is given together with encryption_context; a blob is bound to one "
+                           "of them at most");
+  }
+
+  // Both data-key operations: all but the plaintext is set in `response`.
+  template <typename Request, typename Response>
+  absl::StatusOr<core::DataKey> MakeDataKey(const Request& request, Plaintext plaintext,
+                                            gate::Call& call, Response& response) {
+    call.key_id = request.key_id();
+    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(request));
+    STRONGROOM_ASSIGN_OR_RETURN(const size_t bytes, DataKeyBytesOf(request));
+    STRONGROOM_ASSIGN_OR_RETURN(
+        core::DataKey key, data_keys_.GenerateDataKey(options, bytes, plaintext, call.deadline));
+    SetKey(key.sealed.key_id, key.sealed.key_version_id, call, response);
+    response.set_ciphertext_blob(std::move(key.sealed.blob));
+    return key;
+  }
+
+  // Both pair operations.
+  template <typename Request, typename Response>
+  absl::Status MakeKeyPair(const Request& request, gate::Call& call, Response& response) {
+    call.key_id = request.key_id();
+    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(request));
+    STRONGROOM_ASSIGN_OR_RETURN(const hsm::PairSpec spec, PairSpecOf(request.key_pair_spec()));
+    STRONGROOM_ASSIGN_OR_RETURN(const KeyFormat format, KeyFormatOf(request.key_format()));
+    STRONGROOM_ASSIGN_OR_RETURN(
+        core::KeyPair pair,
+        data_keys_.GenerateKeyPair(options, spec, format, Plaintext::kNotReturned, call.deadline));
+    SetKey(pair.sealed.key_id, pair.sealed.key_version_id, call, response);
+    response.set_key_pair_spec(request.key_pair_spec());
+    response.set_key_format(format == KeyFormat::kPem ? v1::KEY_FORMAT_PEM : v1::KEY_FORMAT_DER);
+    response.set_public_key(std::move(pair.public_key));
+    response.set_private_key_ciphertext_blob(std::move(pair.sealed.blob));
+    return absl::OkStatus();
+  }
+
+  Desk& desk_;
+  core::DataKeys& data_keys_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeKmsService(Desk& desk, core::DataKeys& data_keys) {
+  return std::make_unique<KmsFace>(desk, data_keys);
+}
+
+}  // namespace strongroom::grpc_server

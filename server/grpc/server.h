@@ -1,0 +1,81 @@
+#ifndef STRONGROOM_SERVER_GRPC_SERVER_H_
+#define STRONGROOM_SERVER_GRPC_SERVER_H_
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/core/data_keys.h"
+#include "server/core/key_ring.h"
+#include "server/gate/gate.h"
+
+namespace strongroom::grpc_server {
+
+class Workers;
+
+struct UnixListener {
+  std::string path;
+  // Permission bits of the socket: 0600 or 0660.
+  int mode = 0600;
+};
+
+struct TcpListener {
+  // host:port. Port 0 takes a free one.
+  std::string address;
+};
+
+// PEM contents.
+struct TlsFiles {
+  std::string certificate_chain;
+  std::string private_key;
+  std::string client_ca;
+};
+
+struct ServerOptions {
+  std::vector<UnixListener> unix_listeners;
+  std::vector<TcpListener> tcp_listeners;
+  // For all TCP listeners. Without it they speak plaintext, which the configuration allows on
+  // loopback in development only.
+  std::optional<TlsFiles> tls;
+  bool reflection = true;
+  // How many calls work at a time; the token's lanes, for a call mostly waits for one.
+  int workers = 1;
+};
+
+// The gRPC server: the services, health and reflection, on every listener.
+class Server {
+ public:
+  // All arguments outlive the server. FAILED_PRECONDITION, naming the listener, if a socket is
+  // taken by a live server or cannot be bound; a stale socket is replaced.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
+                                                       const gate::Gate& gate,
+                                                       core::DataKeys& data_keys,
+                                                       core::KeyRing& keys);
+  // Shuts down at once, if Shutdown was not called.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Where TCP is listened on, in the order of the options, with the ports that were taken.
+  const std::vector<std::string>& tcp_addresses() const { return tcp_addresses_; }
+
+  // Answers "not serving" to health checks, takes no new calls, and waits for those under way;
+  // cancels what is left after `patience`.
+  void Shutdown(std::chrono::milliseconds patience);
+
+ private:
+  class Endpoint;
+
+  explicit Server(int workers);
+
+  std::unique_ptr<Workers> workers_;
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;
+  std::vector<std::string> tcp_addresses_;
+};
+
+}  // namespace strongroom::grpc_server
+
+#endif  // STRONGROOM_SERVER_GRPC_SERVER_H_

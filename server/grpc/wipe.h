@@ -1,0 +1,21 @@
+#ifndef STRONGROOM_SERVER_GRPC_WIPE_H_
+#define STRONGROOM_SERVER_GRPC_WIPE_H_
+
+#include "platform/secret_bytes.h"
+
+namespace strongroom::grpc_server {
+
+// Wipes the fields of a message that hold secrets, whatever message it is: those called
+// `plaintext`, `Plaintext`, `PrivateKeyPlaintext` or `Random`.
+template <typename Message>
+void WipeSecrets(Message& message) {
+  if constexpr (requires { message.mutable_plaintext(); }) Wipe(message.mutable_plaintext());
+  if constexpr (requires { message.mutable_privatekeyplaintext(); }) {
+    Wipe(message.mutable_privatekeyplaintext());
+  }
+  if constexpr (requires { message.mutable_random(); }) Wipe(message.mutable_random());
+}
+
+}  // namespace strongroom::grpc_server
+
+#endif  // STRONGROOM_SERVER_GRPC_WIPE_H_

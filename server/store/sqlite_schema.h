@@ -1,0 +1,78 @@
+#ifndef STRONGROOM_SERVER_STORE_SQLITE_SCHEMA_H_
+#define STRONGROOM_SERVER_STORE_SQLITE_SCHEMA_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "server/store/sqlite_database.h"
+
+namespace strongroom::store {
+
+// "Strg": says in a file's header that the database is a store of Strongroom's.
+inline constexpr int32_t kSqliteApplicationId = 0x53747267;
+
+// The first makes an empty database version 1, the next makes that version 2, and so on. One that
+// has been released is never changed.
+//
+// Times are microseconds since the Unix epoch; ids are 16 bytes.
+inline constexpr const char* kSqliteMigrations[] = {
+    R"sql(
+CREATE TABLE store (
+  row INTEGER PRIMARY KEY CHECK (row = 1),
+  id BLOB NOT NULL CHECK (length(id) = 16),
+  -- NULL until the store is bound to a token.
+  token_serial TEXT
+) STRICT;
+
+CREATE TABLE keys (
+  id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+  state INTEGER NOT NULL CHECK (state IN (1, 2)),
+  description TEXT NOT NULL,
+  create_time INTEGER NOT NULL,
+  -- Both NULL until the first version is committed.
+  initial_version BLOB,
+  primary_version BLOB,
+  CHECK ((initial_version IS NULL) = (primary_version IS NULL)),
+  FOREIGN KEY (id, initial_version) REFERENCES key_versions (key_id, id),
+  FOREIGN KEY (id, primary_version) REFERENCES key_versions (key_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX committed_keys ON keys (create_time, id) WHERE initial_version IS NOT NULL;
+
+CREATE TABLE key_versions (
+  id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+  key_id BLOB NOT NULL REFERENCES keys (id),
+  -- NULL while pending.
+  number INTEGER CHECK (number BETWEEN 1 AND 2147483647),
+  create_time INTEGER NOT NULL,
+  UNIQUE (key_id, id),
+  UNIQUE (key_id, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX pending_versions ON key_versions (id, key_id) WHERE number IS NULL;
+
+CREATE TABLE aliases (
+  name TEXT NOT NULL PRIMARY KEY CHECK (substr(name, 1, 6) = 'alias/'),
+  key_id BLOB NOT NULL REFERENCES keys (id),
+  create_time INTEGER NOT NULL,
+  update_time INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX aliases_of_key ON aliases (key_id, name);
+)sql",
+};
+
+// Whether the database is a store that this program can use: one of ours (or empty), and not of a
+// later schema. Changes nothing. FAILED_PRECONDITION if not, with what to do.
+absl::Status CheckSqliteSchema(SqliteDatabase& database,
+                               absl::Span<const char* const> migrations = kSqliteMigrations);
+
+// Brings the database to the last version, one transaction a version, and gives a new one its id.
+// CheckSqliteSchema must have agreed.
+absl::Status MigrateSqliteSchema(SqliteDatabase& database,
+                                 absl::Span<const char* const> migrations = kSqliteMigrations);
+
+}  // namespace strongroom::store
+
+#endif  // STRONGROOM_SERVER_STORE_SQLITE_SCHEMA_H_
