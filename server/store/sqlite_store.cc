@@ -322,8 +322,7 @@ absl::StatusOr<std::vector<KeyVersionRecord>> SqliteStore::ListKeyVersions(const
 
 absl::StatusOr<std::vector<KeyVersionRecord>> SqliteStore::ListAllKeyVersions() {
   MutexLock lock(mutex_);
-  return database_
-      ->Prepare("SELECT " VERSION_COLUMNS " FROM key_versions WHERE number IS NOT NULL")
+  return database_->Prepare("SELECT " VERSION_COLUMNS " FROM key_versions WHERE number IS NOT NULL")
       .All(ReadVersion);
 }
 

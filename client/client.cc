@@ -1,0 +1,216 @@
+#include "client/client.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "client/channel.h"
+#include "client/secret_fields.h"
+#include "client/unary_call.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "strongroom/v1/kms_service.grpc.pb.h"
+
+namespace strongroom {
+namespace {
+
+using Stub = v1::KmsService::StubInterface;
+using HealthStub = grpc::health::v1::Health::StubInterface;
+
+static_assert(static_cast<int>(DataKeySpec::kAes256) == v1::DATA_KEY_SPEC_AES_256);
+static_assert(static_cast<int>(DataKeySpec::kAes128) == v1::DATA_KEY_SPEC_AES_128);
+static_assert(static_cast<int>(DataKeyPairSpec::kRsa2048) == v1::DATA_KEY_PAIR_SPEC_RSA_2048);
+static_assert(static_cast<int>(DataKeyPairSpec::kRsa3072) == v1::DATA_KEY_PAIR_SPEC_RSA_3072);
+static_assert(static_cast<int>(DataKeyPairSpec::kRsa4096) == v1::DATA_KEY_PAIR_SPEC_RSA_4096);
+static_assert(static_cast<int>(DataKeyPairSpec::kEcP256) == v1::DATA_KEY_PAIR_SPEC_EC_P256);
+static_assert(static_cast<int>(DataKeyPairSpec::kEcP384) == v1::DATA_KEY_PAIR_SPEC_EC_P384);
+static_assert(static_cast<int>(DataKeyPairSpec::kEcP521) == v1::DATA_KEY_PAIR_SPEC_EC_P521);
+static_assert(static_cast<int>(DataKeyPairSpec::kEcP256k) == v1::DATA_KEY_PAIR_SPEC_EC_P256K);
+static_assert(static_cast<int>(KeyFormat::kPem) == v1::KEY_FORMAT_PEM);
+static_assert(static_cast<int>(KeyFormat::kDer) == v1::KEY_FORMAT_DER);
+
+template <typename Message>
+void SetContext(const EncryptionContext& context, Message* message) {
+  message->mutable_encryption_context()->insert(context.begin(), context.end());
+}
+
+template <typename Message>
+Message DataKeyMessage(const GenerateDataKeyRequest& request) {
+  Message message;
+  message.set_key_id(request.key_id);
+  message.set_key_spec(static_cast<v1::DataKeySpec>(request.key_spec));
+  if (request.number_of_bytes.has_value()) message.set_number_of_bytes(*request.number_of_bytes);
+  SetContext(request.encryption_context, &message);
+  return message;
+}
+
+template <typename Message>
+Message PairMessage(const GenerateDataKeyPairRequest& request) {
+  Message message;
+  message.set_key_id(request.key_id);
+  message.set_key_pair_spec(static_cast<v1::DataKeyPairSpec>(request.key_pair_spec));
+  message.set_key_format(static_cast<v1::KeyFormat>(request.key_format));
+  SetContext(request.encryption_context, &message);
+  return message;
+}
+
+constexpr auto kToSealedPair = [](auto& response) {
+  return SealedDataKeyPair{
+      .key_id = response.key_id(),
+      .key_version_id = response.key_version_id(),
+      .key_pair_spec = static_cast<DataKeyPairSpec>(response.key_pair_spec()),
+      .key_format = static_cast<KeyFormat>(response.key_format()),
+      .public_key = response.public_key(),
+      .private_key_ciphertext_blob = response.private_key_ciphertext_blob(),
+      .request_id = response.request_id(),
+  };
+};
+
+absl::Status CheckOptions(const ClientOptions& options) {
+  if (options.timeout <= absl::ZeroDuration() || options.pair_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("a timeout is more than 0, e.g. 5s");
+  }
+  if (options.retry.max_attempts < 1) {
+    return absl::InvalidArgumentError("retry.max_attempts is 1 or more");
+  }
+  if (options.retry.initial_backoff < absl::ZeroDuration() ||
+      options.retry.max_backoff < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("a retry's back-off is 0 or more");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct Client::Rpc {
+  Rpc(const std::shared_ptr<grpc::Channel>& channel, const ClientOptions& options)
+      : kms(channel, options),
+        health(channel, options),
+        instance(channel, options),
+        keys(channel, options) {}
+
+  Caller<v1::KmsService> kms;
+  Caller<grpc::health::v1::Health> health;
+  InstanceClient instance;
+  KeyManagementClient keys;
+};
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
+  absl::Status valid = CheckOptions(options);
+  if (!valid.ok()) return valid;
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = OpenChannel(options);
+  if (!channel.ok()) return channel.status();
+  return std::unique_ptr<Client>(new Client(std::make_unique<Rpc>(*channel, options)));
+}
+
+Client::Client(std::unique_ptr<const Rpc> rpc) : rpc_(std::move(rpc)) {}
+
+Client::~Client() = default;
+
+const InstanceClient& Client::instance() const { return rpc_->instance; }
+
+const KeyManagementClient& Client::keys() const { return rpc_->keys; }
+
+absl::StatusOr<DataKey> Client::GenerateDataKey(const GenerateDataKeyRequest& request,
+                                                const CallOptions& call) const {
+  return rpc_->kms.Call(&Stub::GenerateDataKey, DataKeyMessage<v1::GenerateDataKeyRequest>(request),
+                        CallKind::kRepeatable, call, [](auto& response) {
+                          return DataKey{
+                              .key_id = response.key_id(),
+                              .key_version_id = response.key_version_id(),
+                              .plaintext = TakeSecret(response.mutable_plaintext()),
+                              .ciphertext_blob = response.ciphertext_blob(),
+                              .request_id = response.request_id(),
+                          };
+                        });
+}
+
+absl::StatusOr<SealedDataKey> Client::GenerateDataKeyWithoutPlaintext(
+    const GenerateDataKeyRequest& request, const CallOptions& call) const {
+  return rpc_->kms.Call(&Stub::GenerateDataKeyWithoutPlaintext,
+                        DataKeyMessage<v1::GenerateDataKeyWithoutPlaintextRequest>(request),
+                        CallKind::kRepeatable, call, [](auto& response) {
+                          return SealedDataKey{
+                              .key_id = response.key_id(),
+                              .key_version_id = response.key_version_id(),
+                              .ciphertext_blob = response.ciphertext_blob(),
+                              .request_id = response.request_id(),
+                          };
+                        });
+}
+
+absl::StatusOr<SealedDataKeyPair> Client::GenerateDataKeyPair(
+    const GenerateDataKeyPairRequest& request, const CallOptions& call) const {
+  return rpc_->kms.Call(&Stub::GenerateDataKeyPair,
+                        PairMessage<v1::GenerateDataKeyPairRequest>(request),
+                        CallKind::kRepeatablePair, call, kToSealedPair);
+}
+
+absl::StatusOr<SealedDataKeyPair> Client::GenerateDataKeyPairWithoutPlaintext(
+    const GenerateDataKeyPairRequest& request, const CallOptions& call) const {
+  return rpc_->kms.Call(&Stub::GenerateDataKeyPairWithoutPlaintext,
+                        PairMessage<v1::GenerateDataKeyPairWithoutPlaintextRequest>(request),
+                        CallKind::kRepeatablePair, call, kToSealedPair);
+}
+
+absl::StatusOr<EncryptResult> Client::Encrypt(const EncryptRequest& request,
+                                              const CallOptions& call) const {
+  v1::EncryptRequest message;
+  const ScopedWipe wipe(message.mutable_plaintext());
+  message.set_key_id(request.key_id);
+  message.set_plaintext(request.plaintext.data(), request.plaintext.size());
+  SetContext(request.encryption_context, &message);
+  return rpc_->kms.Call(&Stub::Encrypt, message, CallKind::kRepeatable, call, [](auto& response) {
+    return EncryptResult{
+        .key_id = response.key_id(),
+        .key_version_id = response.key_version_id(),
+        .ciphertext_blob = response.ciphertext_blob(),
+        .request_id = response.request_id(),
+    };
+  });
+}
+
+absl::StatusOr<DecryptResult> Client::Decrypt(const DecryptRequest& request,
+                                              const CallOptions& call) const {
+  v1::DecryptRequest message;
+  message.set_ciphertext_blob(request.ciphertext_blob);
+  message.set_key_id(request.key_id);
+  SetContext(request.encryption_context, &message);
+  message.set_aad(request.aad);
+  return rpc_->kms.Call(&Stub::Decrypt, message, CallKind::kRepeatable, call, [](auto& response) {
+    return DecryptResult{
+        .key_id = response.key_id(),
+        .key_version_id = response.key_version_id(),
+        .plaintext = TakeSecret(response.mutable_plaintext()),
+        .request_id = response.request_id(),
+    };
+  });
+}
+
+absl::StatusOr<RandomResult> Client::GenerateRandom(int32_t number_of_bytes,
+                                                    const CallOptions& call) const {
+  v1::GenerateRandomRequest message;
+  message.set_number_of_bytes(number_of_bytes);
+  return rpc_->kms.Call(&Stub::GenerateRandom, message, CallKind::kRepeatable, call,
+                        [](auto& response) {
+                          return RandomResult{.random = TakeSecret(response.mutable_plaintext()),
+                                              .request_id = response.request_id()};
+                        });
+}
+
+absl::StatusOr<Health> Client::CheckHealth(const std::string& service,
+                                           const CallOptions& call) const {
+  grpc::health::v1::HealthCheckRequest message;
+  message.set_service(service);
+  return rpc_->health.Call(&HealthStub::Check, message, CallKind::kRepeatable, call,
+                           [](auto& response) {
+                             switch (response.status()) {
+                               case grpc::health::v1::HealthCheckResponse::SERVING:
+                                 return Health::kServing;
+                               case grpc::health::v1::HealthCheckResponse::NOT_SERVING:
+                                 return Health::kNotServing;
+                               default:
+                                 return Health::kUnknown;
+                             }
+                           });
+}
+
+}  // namespace strongroom

@@ -1,0 +1,193 @@
+#ifndef STRONGROOM_CLIENT_CLIENT_H_
+#define STRONGROOM_CLIENT_CLIENT_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "client/client_options.h"
+#include "client/error.h"
+#include "client/instance_client.h"
+#include "client/key_management_client.h"
+#include "client/specs.h"
+#include "platform/secret_bytes.h"
+
+namespace strongroom {
+
+// Requests and results of Client's own operations. Common fields:
+//   key_id              request: a key's id, an alias, or an ARN-shaped name that ends in either;
+//                       result: the id
+//   key_version_id      the version that sealed
+//   encryption_context  binds what is sealed: opening takes an equal map. At most 8,192 bytes,
+//                       with four for the length of each key and each value
+
+using EncryptionContext = std::map<std::string, std::string>;
+
+struct GenerateDataKeyRequest {
+  std::string key_id = {};
+  DataKeySpec key_spec = DataKeySpec::kUnspecified;
+  // 1 to 1,024; prevails over `key_spec`. Neither given means 32 bytes.
+  std::optional<int32_t> number_of_bytes = std::nullopt;
+  EncryptionContext encryption_context = {};
+};
+
+struct DataKey {
+  std::string key_id = {};
+  std::string key_version_id = {};
+  SecretBytes plaintext = {};
+  std::string ciphertext_blob = {};
+  std::string request_id = {};
+};
+
+struct SealedDataKey {
+  std::string key_id = {};
+  std::string key_version_id = {};
+  std::string ciphertext_blob = {};
+  std::string request_id = {};
+};
+
+struct GenerateDataKeyPairRequest {
+  std::string key_id = {};
+  DataKeyPairSpec key_pair_spec = DataKeyPairSpec::kUnspecified;
+  KeyFormat key_format = KeyFormat::kUnspecified;
+  EncryptionContext encryption_context = {};
+};
+
+struct SealedDataKeyPair {
+  std::string key_id = {};
+  std::string key_version_id = {};
+  DataKeyPairSpec key_pair_spec = DataKeyPairSpec::kUnspecified;
+  KeyFormat key_format = KeyFormat::kUnspecified;
+  // X.509 SubjectPublicKeyInfo.
+  std::string public_key = {};
+  // Opens to PKCS#8, in `key_format`.
+  std::string private_key_ciphertext_blob = {};
+  std::string request_id = {};
+};
+
+struct EncryptRequest {
+  std::string key_id = {};
+  // 1 to 4,096 bytes, the caller's to keep during the call and to wipe.
+  absl::Span<const uint8_t> plaintext = {};
+  EncryptionContext encryption_context = {};
+};
+
+struct EncryptResult {
+  std::string key_id = {};
+  std::string key_version_id = {};
+  std::string ciphertext_blob = {};
+  std::string request_id = {};
+};
+
+struct DecryptRequest {
+  std::string ciphertext_blob = {};
+  // If not empty, the blob must have been sealed under this key.
+  std::string key_id = {};
+  // What the blob was bound to: one of these, or neither.
+  EncryptionContext encryption_context = {};
+  std::string aad = {};
+};
+
+struct DecryptResult {
+  std::string key_id = {};
+  std::string key_version_id = {};
+  SecretBytes plaintext = {};
+  std::string request_id = {};
+};
+
+struct RandomResult {
+  SecretBytes random = {};
+  std::string request_id = {};
+};
+
+// What grpc.health.v1 says of a service.
+enum class Health {
+  kUnknown = 0,
+  kServing = 1,
+  kNotServing = 2,
+};
+
+// A connection to a Strongroom service: data keys and data key pairs sealed under master keys
+// that stay in a token (strongroom.v1.KmsService, whose comments say more on each operation).
+//
+//   absl::StatusOr<std::unique_ptr<Client>> client =
+//       Client::Connect({.address = "kms.example:7443", .tls = {...}});
+//   absl::StatusOr<DataKey> key = (*client)->GenerateDataKey(
+//       {.key_id = "alias/orders", .encryption_context = {{"order", "42"}}});
+//   Use(key->plaintext.ExposeSecret());
+//   Keep(key->ciphertext_blob);
+//
+// Errors are what the service answered; ErrorDetailOf (error.h) gives the reason. Besides,
+// UNAVAILABLE is a connection that failed and DEADLINE_EXCEEDED a timeout.
+//
+// Tried again, within the call's timeout and as RetryPolicy says, is what failed with UNAVAILABLE
+// and does no harm when done twice: everything but what changes keys and aliases. (A data key
+// whose answer was lost is nobody's.) Those changes are sent once, for UNAVAILABLE does not tell
+// whether they were made: describe or list, then decide. RESOURCE_EXHAUSTED is never tried again
+// here; ErrorDetail::retry_delay says how long the service would wait.
+//
+// Secrets are returned in SecretBytes, and wiped from the messages they came and went in. gRPC's
+// and TLS's own buffers are out of reach.
+//
+// Thread-safe: make one and share it. Its calls block.
+class Client {
+ public:
+  // Checks the options and reads the TLS files, but does not wait for the service: a server that
+  // is not there shows in the first call (or in CheckHealth).
+  //
+  // INVALID_ARGUMENT names the option that is wrong; other codes are about a TLS file and name it.
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options);
+
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // A random data key, in the clear and sealed.
+  absl::StatusOr<DataKey> GenerateDataKey(const GenerateDataKeyRequest& request,
+                                          const CallOptions& call = {}) const;
+  // A random data key, sealed only: it never was in the clear outside the token.
+  absl::StatusOr<SealedDataKey> GenerateDataKeyWithoutPlaintext(
+      const GenerateDataKeyRequest& request, const CallOptions& call = {}) const;
+
+  // A pair, its private key sealed; Decrypt opens it. Both are the same operation under two names.
+  //
+  // The service generates a limited number of pairs at a time; beyond it: RESOURCE_EXHAUSTED,
+  // Reason::kThrottling, with a retry delay.
+  absl::StatusOr<SealedDataKeyPair> GenerateDataKeyPair(const GenerateDataKeyPairRequest& request,
+                                                        const CallOptions& call = {}) const;
+  absl::StatusOr<SealedDataKeyPair> GenerateDataKeyPairWithoutPlaintext(
+      const GenerateDataKeyPairRequest& request, const CallOptions& call = {}) const;
+
+  absl::StatusOr<EncryptResult> Encrypt(const EncryptRequest& request,
+                                        const CallOptions& call = {}) const;
+  // Opens what any operation of this or of the instance service sealed.
+  absl::StatusOr<DecryptResult> Decrypt(const DecryptRequest& request,
+                                        const CallOptions& call = {}) const;
+
+  // 1 to 1,024 bytes.
+  absl::StatusOr<RandomResult> GenerateRandom(int32_t number_of_bytes,
+                                              const CallOptions& call = {}) const;
+
+  // The health of a service by its full name, e.g. "strongroom.v1.KmsService"; of the server as a
+  // whole if empty. NOT_FOUND if the server does not know the name.
+  absl::StatusOr<Health> CheckHealth(const std::string& service = "",
+                                     const CallOptions& call = {}) const;
+
+  // The other two services, over the same connection. They live as long as this.
+  const InstanceClient& instance() const;
+  const KeyManagementClient& keys() const;
+
+ private:
+  struct Rpc;
+  explicit Client(std::unique_ptr<const Rpc> rpc);
+
+  const std::unique_ptr<const Rpc> rpc_;
+};
+
+}  // namespace strongroom
+
+#endif  // STRONGROOM_CLIENT_CLIENT_H_

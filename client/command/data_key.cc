@@ -1,0 +1,260 @@
+#include "client/command/data_key.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "client/command/exit_code.h"
+#include "client/specs.h"
+
+namespace strongroom::command {
+namespace {
+
+// What is common to the options of keys and pairs.
+template <typename Arguments>
+absl::Status CheckArguments(const Arguments& arguments) {
+  absl::Status status = CheckService(arguments.service);
+  const Binding& binding = arguments.binding;
+  if (status.ok()) status = ClassicOnly(arguments.service, "--context", !binding.context.empty());
+  if (status.ok()) {
+    status = InstanceOnly(arguments.service, "--aad or --aad-file",
+                          !binding.aad.empty() || !binding.aad_file.empty());
+  }
+  if (status.ok()) {
+    status = InstanceOnly(arguments.service, "--algorithm", !arguments.algorithm.empty());
+  }
+  if (status.ok() && arguments.service.advance && !arguments.algorithm.empty()) {
+    status = UsageError("--algorithm does not go with --advance, which has no choice of it here");
+  }
+  return status;
+}
+
+absl::StatusOr<GenerateDataKeyRequest> ClassicDataKeyRequest(const DataKeyArguments& arguments) {
+  absl::StatusOr<EncryptionContext> context = ContextOf(arguments.binding);
+  if (!context.ok()) return context.status();
+  GenerateDataKeyRequest request{
+      .key_id = arguments.key_id,
+      .number_of_bytes = arguments.number_of_bytes,
+      .encryption_context = *std::move(context),
+  };
+  if (!arguments.key_spec.empty()) {
+    const std::optional<DataKeySpec> spec = DataKeySpecFromName(arguments.key_spec);
+    if (!spec.has_value()) {
+      return UsageError(absl::StrCat("--key-spec is one of ", DataKeySpecNames(), ", not \"",
+                                     arguments.key_spec, "\""));
+    }
+    request.key_spec = *spec;
+  }
+  return request;
+}
+
+absl::StatusOr<InstanceDataKey> GenerateByInstance(const Client& client,
+                                                   const DataKeyArguments& arguments) {
+  absl::StatusOr<std::string> aad = AadOf(arguments.binding);
+  if (!aad.ok()) return aad.status();
+  if (arguments.service.advance) {
+    return client.instance().AdvanceGenerateDataKey({
+        .key_id = arguments.key_id,
+        .number_of_bytes = arguments.number_of_bytes,
+        .aad = *std::move(aad),
+    });
+  }
+  return client.instance().GenerateDataKey({
+      .key_id = arguments.key_id,
+      .number_of_bytes = arguments.number_of_bytes,
+      .aad = *std::move(aad),
+      .algorithm = arguments.algorithm,
+  });
+}
+
+// The classic answer in the form of the instance one, which has more fields.
+absl::StatusOr<InstanceDataKey> GenerateByClassic(const Client& client,
+                                                  const DataKeyArguments& arguments) {
+  absl::StatusOr<GenerateDataKeyRequest> request = ClassicDataKeyRequest(arguments);
+  if (!request.ok()) return request.status();
+  absl::StatusOr<DataKey> key = client.GenerateDataKey(*request);
+  if (!key.ok()) return key.status();
+  return InstanceDataKey{
+      .key_id = std::move(key->key_id),
+      .key_version_id = std::move(key->key_version_id),
+      .plaintext = std::move(key->plaintext),
+      .ciphertext_blob = std::move(key->ciphertext_blob),
+      .request_id = std::move(key->request_id),
+  };
+}
+
+absl::Status CheckPairNames(const DataKeyPairArguments& arguments) {
+  if (!DataKeyPairSpecFromName(arguments.key_pair_spec).has_value()) {
+    return UsageError(absl::StrCat("--spec is one of ", DataKeyPairSpecNames(), ", not \"",
+                                   arguments.key_pair_spec, "\""));
+  }
+  if (!KeyFormatFromName(arguments.key_format).has_value()) {
+    return UsageError(absl::StrCat("--format is one of ", KeyFormatNames(), ", not \"",
+                                   arguments.key_format, "\""));
+  }
+  return absl::OkStatus();
+}
+
+// As above: the classic answers in the form of the instance ones.
+absl::StatusOr<InstanceDataKeyPair> PairByClassic(const Client& client,
+                                                  const DataKeyPairArguments& arguments,
+                                                  bool without_plaintext) {
+  absl::StatusOr<EncryptionContext> context = ContextOf(arguments.binding);
+  if (!context.ok()) return context.status();
+  const GenerateDataKeyPairRequest request{
+      .key_id = arguments.key_id,
+      .key_pair_spec = *DataKeyPairSpecFromName(arguments.key_pair_spec),
+      .key_format = *KeyFormatFromName(arguments.key_format),
+      .encryption_context = *std::move(context),
+  };
+  absl::StatusOr<SealedDataKeyPair> pair = without_plaintext
+                                               ? client.GenerateDataKeyPairWithoutPlaintext(request)
+                                               : client.GenerateDataKeyPair(request);
+  if (!pair.ok()) return pair.status();
+  return InstanceDataKeyPair{.sealed = {
+                                 .key_id = pair->key_id,
+                                 .key_version_id = pair->key_version_id,
+                                 .key_pair_spec = DataKeyPairSpecName(pair->key_pair_spec),
+                                 .public_key = pair->public_key,
+                                 .private_key_ciphertext_blob = pair->private_key_ciphertext_blob,
+                                 .request_id = pair->request_id,
+                             }};
+}
+
+absl::StatusOr<InstanceDataKeyPair> SealedOnly(absl::StatusOr<InstanceSealedDataKeyPair> pair) {
+  if (!pair.ok()) return pair.status();
+  return InstanceDataKeyPair{.sealed = *std::move(pair)};
+}
+
+absl::StatusOr<InstanceDataKeyPair> PairByInstance(const Client& client,
+                                                   const DataKeyPairArguments& arguments,
+                                                   bool without_plaintext) {
+  absl::StatusOr<std::string> aad = AadOf(arguments.binding);
+  if (!aad.ok()) return aad.status();
+  if (arguments.service.advance) {
+    const InstanceAdvanceGenerateDataKeyPairRequest request{
+        .key_id = arguments.key_id,
+        .key_pair_spec = arguments.key_pair_spec,
+        .key_format = arguments.key_format,
+        .aad = *std::move(aad),
+    };
+    return without_plaintext
+               ? SealedOnly(client.instance().AdvanceGenerateDataKeyPairWithoutPlaintext(request))
+               : client.instance().AdvanceGenerateDataKeyPair(request);
+  }
+  const InstanceGenerateDataKeyPairRequest request{
+      .key_id = arguments.key_id,
+      .key_pair_spec = arguments.key_pair_spec,
+      .key_format = arguments.key_format,
+      .aad = *std::move(aad),
+      .algorithm = arguments.algorithm,
+  };
+  return without_plaintext
+             ? SealedOnly(client.instance().GenerateDataKeyPairWithoutPlaintext(request))
+             : client.instance().GenerateDataKeyPair(request);
+}
+
+absl::StatusOr<Report> Pair(const Client& client, const DataKeyPairArguments& arguments,
+                            bool without_plaintext) {
+  absl::Status status = CheckArguments(arguments);
+  if (status.ok()) status = CheckPairNames(arguments);
+  if (!status.ok()) return status;
+  const bool returns_plaintext = arguments.service.instance() && !without_plaintext;
+  Outputs outputs(arguments.outputs);
+  status = outputs.Announce(returns_plaintext);
+  if (!status.ok()) return status;
+
+  absl::StatusOr<InstanceDataKeyPair> pair =
+      arguments.service.instance() ? PairByInstance(client, arguments, without_plaintext)
+                                   : PairByClassic(client, arguments, without_plaintext);
+  if (!pair.ok()) return pair.status();
+
+  Report report;
+  report.record.Text("key_id", pair->sealed.key_id)
+      .OptionalText("key_version_id", pair->sealed.key_version_id)
+      .Text("key_pair_spec", pair->sealed.key_pair_spec)
+      .Text("key_format", arguments.key_format)
+      .OptionalText("algorithm", pair->sealed.algorithm);
+  if (!pair->sealed.iv.empty()) report.record.Bytes("iv", pair->sealed.iv);
+  status = outputs.Ciphertext(pair->sealed.private_key_ciphertext_blob, &report.record);
+  if (status.ok()) {
+    status = outputs.PublicKey(pair->sealed.public_key,
+                               KeyFormatFromName(arguments.key_format) == KeyFormat::kPem,
+                               &report.record);
+  }
+  if (status.ok() && returns_plaintext) {
+    status = outputs.Plaintext(std::move(pair->private_key), &report);
+  }
+  if (!status.ok()) return status;
+  outputs.Keep();
+  report.record.Text("request_id", pair->sealed.request_id);
+  return report;
+}
+
+}  // namespace
+
+absl::StatusOr<Report> GenerateDataKey(const Client& client, const DataKeyArguments& arguments) {
+  absl::Status status = CheckArguments(arguments);
+  if (status.ok()) {
+    status = ClassicOnly(arguments.service, "--key-spec", !arguments.key_spec.empty());
+  }
+  if (!status.ok()) return status;
+  Outputs outputs(arguments.outputs);
+  status = outputs.Announce(/*returns_plaintext=*/true);
+  if (!status.ok()) return status;
+
+  absl::StatusOr<InstanceDataKey> key = arguments.service.instance()
+                                            ? GenerateByInstance(client, arguments)
+                                            : GenerateByClassic(client, arguments);
+  if (!key.ok()) return key.status();
+
+  Report report;
+  report.record.Text("key_id", key->key_id)
+      .OptionalText("key_version_id", key->key_version_id)
+      .OptionalText("algorithm", key->algorithm);
+  if (!key->iv.empty()) report.record.Bytes("iv", key->iv);
+  status = outputs.Ciphertext(key->ciphertext_blob, &report.record);
+  if (status.ok()) status = outputs.Plaintext(std::move(key->plaintext), &report);
+  if (!status.ok()) return status;
+  outputs.Keep();
+  report.record.Text("request_id", key->request_id);
+  return report;
+}
+
+absl::StatusOr<Report> GenerateDataKeyWithoutPlaintext(const Client& client,
+                                                       const DataKeyArguments& arguments) {
+  if (arguments.service.instance()) {
+    return UsageError(
+        "the instance service has no data keys without plaintext; leave --service instance out");
+  }
+  absl::Status status = CheckArguments(arguments);
+  if (!status.ok()) return status;
+  Outputs outputs(arguments.outputs);
+  status = outputs.Announce(/*returns_plaintext=*/false);
+  if (!status.ok()) return status;
+  absl::StatusOr<GenerateDataKeyRequest> request = ClassicDataKeyRequest(arguments);
+  if (!request.ok()) return request.status();
+
+  absl::StatusOr<SealedDataKey> key = client.GenerateDataKeyWithoutPlaintext(*request);
+  if (!key.ok()) return key.status();
+
+  Report report;
+  report.record.Text("key_id", key->key_id).Text("key_version_id", key->key_version_id);
+  status = outputs.Ciphertext(key->ciphertext_blob, &report.record);
+  if (!status.ok()) return status;
+  outputs.Keep();
+  report.record.Text("request_id", key->request_id);
+  return report;
+}
+
+absl::StatusOr<Report> GenerateDataKeyPair(const Client& client,
+                                           const DataKeyPairArguments& arguments) {
+  return Pair(client, arguments, /*without_plaintext=*/false);
+}
+
+absl::StatusOr<Report> GenerateDataKeyPairWithoutPlaintext(const Client& client,
+                                                           const DataKeyPairArguments& arguments) {
+  return Pair(client, arguments, /*without_plaintext=*/true);
+}
+
+}  // namespace strongroom::command

@@ -1,0 +1,49 @@
+#ifndef STRONGROOM_CLIENT_COMMAND_DATA_KEY_H_
+#define STRONGROOM_CLIENT_COMMAND_DATA_KEY_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/client.h"
+#include "client/command/arguments.h"
+#include "client/command/outputs.h"
+#include "client/command/report.h"
+
+namespace strongroom::command {
+
+// `strongroom data-key ...` and `strongroom data-key-pair ...`.
+
+struct DataKeyArguments {
+  ServiceChoice service = {};
+  std::string key_id = {};
+  std::optional<int32_t> number_of_bytes = std::nullopt;
+  std::string key_spec = {};
+  std::string algorithm = {};
+  Binding binding = {};
+  OutputChoice outputs = {};
+};
+
+absl::StatusOr<Report> GenerateDataKey(const Client& client, const DataKeyArguments& arguments);
+absl::StatusOr<Report> GenerateDataKeyWithoutPlaintext(const Client& client,
+                                                       const DataKeyArguments& arguments);
+
+struct DataKeyPairArguments {
+  ServiceChoice service = {};
+  std::string key_id = {};
+  std::string key_pair_spec = {};
+  std::string key_format = "DER";
+  std::string algorithm = {};
+  Binding binding = {};
+  OutputChoice outputs = {};
+};
+
+absl::StatusOr<Report> GenerateDataKeyPair(const Client& client,
+                                           const DataKeyPairArguments& arguments);
+absl::StatusOr<Report> GenerateDataKeyPairWithoutPlaintext(const Client& client,
+                                                           const DataKeyPairArguments& arguments);
+
+}  // namespace strongroom::command
+
+#endif  // STRONGROOM_CLIENT_COMMAND_DATA_KEY_H_

@@ -1,0 +1,155 @@
+#ifndef STRONGROOM_CLIENT_KEY_MANAGEMENT_CLIENT_H_
+#define STRONGROOM_CLIENT_KEY_MANAGEMENT_CLIENT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/client_options.h"
+
+namespace grpc {
+class Channel;
+}  // namespace grpc
+
+namespace strongroom {
+
+enum class KeyState {
+  // Not in an answer of a service that this client knows.
+  kUnspecified = 0,
+  kEnabled = 1,
+  // Neither seals nor opens.
+  kDisabled = 2,
+};
+
+// A master key. Ids are UUIDs in lower case.
+struct Key {
+  std::string key_id = {};
+  KeyState state = KeyState::kUnspecified;
+  std::string description = {};
+  absl::Time create_time = absl::UnixEpoch();
+  // The first version: seals for the plain operations of InstanceClient.
+  std::string initial_key_version_id = {};
+  // The newest version: seals for everything else.
+  std::string primary_key_version_id = {};
+};
+
+struct KeyVersion {
+  std::string key_version_id = {};
+  std::string key_id = {};
+  // 1 for the initial version, counting up.
+  int32_t number = 0;
+  absl::Time create_time = absl::UnixEpoch();
+  bool primary = false;
+};
+
+struct Alias {
+  // "alias/NAME".
+  std::string alias_name = {};
+  std::string key_id = {};
+  absl::Time create_time = absl::UnixEpoch();
+  absl::Time update_time = absl::UnixEpoch();
+};
+
+// Every answer carries the id under which the service logged the call.
+struct KeyResult {
+  Key key = {};
+  std::string request_id = {};
+};
+struct KeyVersionResult {
+  KeyVersion key_version = {};
+  std::string request_id = {};
+};
+struct AliasResult {
+  Alias alias = {};
+  std::string request_id = {};
+};
+struct DeleteAliasResult {
+  std::string request_id = {};
+};
+
+// One page of a list; `next_page_token` asks for the next one and is empty on the last.
+template <typename Item>
+struct Page {
+  std::vector<Item> items = {};
+  std::string next_page_token = {};
+  std::string request_id = {};
+};
+
+// Which page of a list. 1 to 1,000 items; 0 leaves it to the service.
+struct PageRequest {
+  int32_t page_size = 0;
+  std::string page_token = {};
+};
+
+struct CreateKeyRequest {
+  // What the key is for: at most 8,192 bytes.
+  std::string description = {};
+};
+struct ListKeyVersionsRequest {
+  std::string key_id = {};
+  PageRequest page = {};
+};
+struct ListAliasesRequest {
+  // Only the aliases of this key; of all keys if empty.
+  std::string key_id = {};
+  PageRequest page = {};
+};
+struct AliasRequest {
+  // "alias/NAME", where NAME has 1 to 249 letters, digits and `/_-`.
+  std::string alias_name = {};
+  // The key it shall name.
+  std::string key_id = {};
+};
+
+// The master keys' own life (strongroom.v1.KeyManagementService). Got from Client::keys().
+//
+// A `key_id` in a request is a key's id, an alias, or an ARN-shaped name that ends in either.
+// Thread-safe. Only Describe and the lists are tried again; see Client.
+class KeyManagementClient {
+ public:
+  KeyManagementClient(const std::shared_ptr<grpc::Channel>& channel, const ClientOptions& options);
+  ~KeyManagementClient();
+  KeyManagementClient(const KeyManagementClient&) = delete;
+  KeyManagementClient& operator=(const KeyManagementClient&) = delete;
+
+  // Generates a master key with one version. It is enabled.
+  absl::StatusOr<KeyResult> Create(const CreateKeyRequest& request,
+                                   const CallOptions& call = {}) const;
+  absl::StatusOr<KeyResult> Describe(const std::string& key_id, const CallOptions& call = {}) const;
+  // All keys, oldest first.
+  absl::StatusOr<Page<Key>> List(const PageRequest& request = {},
+                                 const CallOptions& call = {}) const;
+
+  // Rotates now: the new version becomes the primary one. What older ones sealed still opens.
+  absl::StatusOr<KeyVersionResult> CreateVersion(const std::string& key_id,
+                                                 const CallOptions& call = {}) const;
+  // A key's versions, oldest first.
+  absl::StatusOr<Page<KeyVersion>> ListVersions(const ListKeyVersionsRequest& request,
+                                                const CallOptions& call = {}) const;
+
+  // Changing a key to the state it is in is no error.
+  absl::StatusOr<KeyResult> Enable(const std::string& key_id, const CallOptions& call = {}) const;
+  absl::StatusOr<KeyResult> Disable(const std::string& key_id, const CallOptions& call = {}) const;
+
+  absl::StatusOr<AliasResult> CreateAlias(const AliasRequest& request,
+                                          const CallOptions& call = {}) const;
+  // Moves an alias to another key.
+  absl::StatusOr<AliasResult> UpdateAlias(const AliasRequest& request,
+                                          const CallOptions& call = {}) const;
+  absl::StatusOr<DeleteAliasResult> DeleteAlias(const std::string& alias_name,
+                                                const CallOptions& call = {}) const;
+  // In the order of their names.
+  absl::StatusOr<Page<Alias>> ListAliases(const ListAliasesRequest& request = {},
+                                          const CallOptions& call = {}) const;
+
+ private:
+  struct Rpc;
+  const std::unique_ptr<const Rpc> rpc_;
+};
+
+}  // namespace strongroom
+
+#endif  // STRONGROOM_CLIENT_KEY_MANAGEMENT_CLIENT_H_

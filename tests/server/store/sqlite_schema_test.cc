@@ -1,0 +1,139 @@
+#include "server/store/sqlite_schema.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/server/store/sqlite_testing.h"
+#include "tests/testing/status_matchers.h"
+
+namespace strongroom::store {
+namespace {
+
+using absl::StatusCode;
+using strongroom::testing::IsOk;
+using strongroom::testing::IsOkAndHolds;
+using strongroom::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class SqliteSchemaTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    WriteAll(path_, "");
+    absl::StatusOr<std::unique_ptr<SqliteDatabase>> database = SqliteDatabase::Open(path_);
+    ASSERT_THAT(database, IsOk());
+    database_ = *std::move(database);
+    ASSERT_THAT(database_->Configure(), IsOk());
+  }
+
+  absl::StatusOr<int64_t> Version() { return database_->QueryNumber("PRAGMA user_version"); }
+  std::string StoreIdInHex() { return RawConnection(path_).Ask("SELECT hex(id) FROM store"); }
+  // The migrations of this release and then of one that is to come.
+  std::vector<const char*> WithLater(std::vector<const char*> later) {
+    std::vector<const char*> all(std::begin(kSqliteMigrations), std::end(kSqliteMigrations));
+    all.insert(all.end(), later.begin(), later.end());
+    return all;
+  }
+
+  static constexpr int64_t kNow = std::size(kSqliteMigrations);
+  TemporaryDirectory directory_;
+  const std::string path_ = directory_.File("test.db");
+  std::unique_ptr<SqliteDatabase> database_;
+};
+
+TEST_F(SqliteSchemaTest, EmptyDatabaseBecomesAStoreOfTheLastVersion) {
+  EXPECT_THAT(CheckSqliteSchema(*database_), IsOk());
+  EXPECT_THAT(MigrateSqliteSchema(*database_), IsOk());
+  EXPECT_THAT(Version(), IsOkAndHolds(kNow));
+  EXPECT_THAT(database_->QueryNumber("PRAGMA application_id"), IsOkAndHolds(kSqliteApplicationId));
+  EXPECT_EQ(StoreIdInHex().size(), 32u);
+  EXPECT_THAT(CheckSqliteSchema(*database_), IsOk());
+}
+
+TEST_F(SqliteSchemaTest, MigratingAgainChangesNothing) {
+  ASSERT_THAT(MigrateSqliteSchema(*database_), IsOk());
+  const std::string id = StoreIdInHex();
+  EXPECT_THAT(MigrateSqliteSchema(*database_), IsOk());
+  EXPECT_THAT(Version(), IsOkAndHolds(kNow));
+  EXPECT_EQ(StoreIdInHex(), id);
+}
+
+TEST_F(SqliteSchemaTest, LaterMigrationsAreAppliedInOrderAndKeepWhatIsThere) {
+  ASSERT_THAT(MigrateSqliteSchema(*database_), IsOk());
+  const std::string id = StoreIdInHex();
+  const std::vector<const char*> later =
+      WithLater({"CREATE TABLE extra (x INTEGER) STRICT; INSERT INTO extra VALUES (1)",
+                 "UPDATE extra SET x = x + 10"});
+  EXPECT_THAT(CheckSqliteSchema(*database_, later), IsOk());
+  EXPECT_THAT(MigrateSqliteSchema(*database_, later), IsOk());
+  EXPECT_THAT(Version(), IsOkAndHolds(kNow + 2));
+  EXPECT_THAT(database_->QueryNumber("SELECT x FROM extra"), IsOkAndHolds(11));
+  EXPECT_EQ(StoreIdInHex(), id);
+}
+
+TEST_F(SqliteSchemaTest, FailingMigrationLeavesTheVersionBeforeIt) {
+  const std::vector<const char*> broken =
+      WithLater({"CREATE TABLE good (x INTEGER) STRICT",
+                 "CREATE TABLE half (x INTEGER) STRICT; INSERT INTO no_such_table VALUES (1)"});
+  EXPECT_THAT(
+      MigrateSqliteSchema(*database_, broken),
+      StatusIs(StatusCode::kInternal, AllOf(HasSubstr("version " + std::to_string(kNow + 2)),
+                                            HasSubstr("no_such_table"))));
+  EXPECT_THAT(Version(), IsOkAndHolds(kNow + 1));
+  EXPECT_THAT(database_->QueryNumber("SELECT count(*) FROM good"), IsOkAndHolds(0));
+  EXPECT_THAT(database_->QueryNumber("SELECT count(*) FROM sqlite_schema WHERE name = 'half'"),
+              IsOkAndHolds(0));
+}
+
+TEST_F(SqliteSchemaTest, FailingFirstMigrationLeavesTheDatabaseEmpty) {
+  const char* const broken[] = {"CREATE TABLE half (x INTEGER) STRICT"};  // and no table "store"
+  EXPECT_THAT(MigrateSqliteSchema(*database_, broken), StatusIs(StatusCode::kInternal));
+  EXPECT_THAT(Version(), IsOkAndHolds(0));
+  EXPECT_THAT(CheckSqliteSchema(*database_), IsOk());
+  EXPECT_THAT(MigrateSqliteSchema(*database_), IsOk());
+}
+
+TEST_F(SqliteSchemaTest, LaterVersionIsRefused) {
+  const std::vector<const char*> later = WithLater({"CREATE TABLE extra (x INTEGER) STRICT"});
+  ASSERT_THAT(MigrateSqliteSchema(*database_, later), IsOk());
+  EXPECT_THAT(CheckSqliteSchema(*database_),
+              StatusIs(StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("schema version " + std::to_string(kNow + 1)),
+                             HasSubstr("up to " + std::to_string(kNow)))));
+}
+
+TEST_F(SqliteSchemaTest, VersionThatNeverWasIsInternal) {
+  ASSERT_THAT(MigrateSqliteSchema(*database_), IsOk());
+  for (const char* pragma : {"PRAGMA user_version = 0", "PRAGMA user_version = -1"}) {
+    ASSERT_THAT(database_->RunScript(pragma), IsOk());
+    EXPECT_THAT(CheckSqliteSchema(*database_), StatusIs(StatusCode::kInternal));
+  }
+}
+
+TEST_F(SqliteSchemaTest, ForeignDatabaseIsRefused) {
+  ASSERT_THAT(database_->RunScript("PRAGMA application_id = 42"), IsOk());
+  EXPECT_THAT(CheckSqliteSchema(*database_),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("another program")));
+}
+
+TEST_F(SqliteSchemaTest, AVersionOfAnotherKeyCannotBePrimary) {
+  ASSERT_THAT(MigrateSqliteSchema(*database_), IsOk());
+  ASSERT_THAT(database_->RunScript(
+                  "INSERT INTO keys VALUES (x'01010101010101010101010101010101', 1, '', 0, NULL, "
+                  "NULL), (x'02020202020202020202020202020202', 1, '', 0, NULL, NULL);"
+                  "INSERT INTO key_versions VALUES (x'03030303030303030303030303030303', "
+                  "x'01010101010101010101010101010101', 1, 0);"),
+              IsOk());
+  constexpr char kSetVersions[] =
+      "UPDATE keys SET initial_version = x'03030303030303030303030303030303', primary_version = "
+      "x'03030303030303030303030303030303' WHERE substr(id, 1, 1) = ";
+  EXPECT_THAT(database_->RunScript((std::string(kSetVersions) + "x'02'").c_str()),
+              StatusIs(StatusCode::kInternal));
+  EXPECT_THAT(database_->RunScript((std::string(kSetVersions) + "x'01'").c_str()), IsOk());
+}
+
+}  // namespace
+}  // namespace strongroom::store

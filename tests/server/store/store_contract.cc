@@ -1,0 +1,117 @@
+#include "tests/server/store/store_contract.h"
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "tests/testing/status_matchers.h"
+
+namespace strongroom::store {
+namespace {
+
+using strongroom::testing::IsOk;
+
+template <typename IdType>
+IdType MakeId(uint8_t kind, int number) {
+  std::array<uint8_t, 16> bytes = {};
+  bytes[0] = kind;
+  bytes[14] = static_cast<uint8_t>(number >> 8);
+  bytes[15] = static_cast<uint8_t>(number);
+  return IdType(bytes);
+}
+
+}  // namespace
+
+void PrintTo(const StoreKind& kind, std::ostream* out) { *out << kind.name; }
+
+void StoreContractTest::SetUp() {
+  backend_ = GetParam().make_backend();
+  ASSERT_NO_FATAL_FAILURE(Reopen());
+}
+
+void StoreContractTest::Reopen() {
+  store_.reset();
+  absl::StatusOr<std::unique_ptr<Store>> opened = backend_->Open();
+  ASSERT_THAT(opened, IsOk());
+  store_ = *std::move(opened);
+}
+
+KeyId StoreContractTest::Key(int number) { return MakeId<KeyId>(0xa0, number); }
+KeyVersionId StoreContractTest::Version(int number) { return MakeId<KeyVersionId>(0x10, number); }
+
+absl::Time StoreContractTest::Second(int number) {
+  return absl::FromUnixSeconds(1'700'000'000) + absl::Seconds(number);
+}
+
+KeyRecord StoreContractTest::NewKey(int key, absl::Time create_time) {
+  KeyRecord record;
+  record.id = Key(key);
+  record.description = "key " + std::to_string(key);
+  record.create_time = create_time;
+  return record;
+}
+
+KeyRecord StoreContractTest::MakeKey(int key, int version, absl::Time create_time) {
+  KeyRecord record = NewKey(key, create_time);
+  EXPECT_THAT(store().BeginKey(record, Version(version)), IsOk());
+  EXPECT_THAT(store().CommitVersion(Version(version)), IsOk());
+  record.initial_version = Version(version);
+  record.primary_version = Version(version);
+  return record;
+}
+
+KeyVersionRecord StoreContractTest::MakeVersion(int key, int version, absl::Time create_time) {
+  EXPECT_THAT(store().BeginVersion(Key(key), Version(version), create_time), IsOk());
+  absl::StatusOr<KeyVersionRecord> committed = store().CommitVersion(Version(version));
+  EXPECT_THAT(committed, IsOk());
+  return committed.value_or(KeyVersionRecord{});
+}
+
+AliasRecord StoreContractTest::MakeAlias(const std::string& name, int key, absl::Time time) {
+  const AliasRecord alias = {name, Key(key), time, time};
+  EXPECT_THAT(store().CreateAlias(alias), IsOk());
+  return alias;
+}
+
+bool operator==(const KeyRecord& a, const KeyRecord& b) {
+  return a.id == b.id && a.state == b.state && a.description == b.description &&
+         a.create_time == b.create_time && a.initial_version == b.initial_version &&
+         a.primary_version == b.primary_version;
+}
+
+bool operator==(const KeyVersionRecord& a, const KeyVersionRecord& b) {
+  return a.id == b.id && a.key_id == b.key_id && a.number == b.number &&
+         a.create_time == b.create_time;
+}
+
+bool operator==(const AliasRecord& a, const AliasRecord& b) {
+  return a.name == b.name && a.key_id == b.key_id && a.create_time == b.create_time &&
+         a.update_time == b.update_time;
+}
+
+bool operator==(const PendingVersion& a, const PendingVersion& b) {
+  return a.id == b.id && a.key_id == b.key_id && a.first_of_key == b.first_of_key;
+}
+
+void PrintTo(const KeyRecord& key, std::ostream* out) {
+  *out << "key " << key.id.ToString() << " state " << static_cast<int>(key.state) << " \""
+       << key.description << "\" created " << key.create_time << " initial "
+       << key.initial_version.ToString() << " primary " << key.primary_version.ToString();
+}
+
+void PrintTo(const KeyVersionRecord& version, std::ostream* out) {
+  *out << "version " << version.id.ToString() << " number " << version.number << " of "
+       << version.key_id.ToString() << " created " << version.create_time;
+}
+
+void PrintTo(const AliasRecord& alias, std::ostream* out) {
+  *out << alias.name << " of " << alias.key_id.ToString() << " created " << alias.create_time
+       << " updated " << alias.update_time;
+}
+
+void PrintTo(const PendingVersion& pending, std::ostream* out) {
+  *out << "pending " << pending.id.ToString() << " of " << pending.key_id.ToString()
+       << (pending.first_of_key ? " (first)" : "");
+}
+
+}  // namespace strongroom::store

@@ -1,0 +1,168 @@
+// Of many threads at once.
+
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/server/store/store_contract.h"
+#include "tests/testing/status_matchers.h"
+
+namespace strongroom::store {
+namespace {
+
+using absl::StatusCode;
+using strongroom::testing::IsOk;
+using strongroom::testing::IsOkAndHolds;
+using ::testing::AnyOf;
+using ::testing::Eq;
+using ::testing::IsEmpty;
+
+constexpr int kThreads = 4;
+constexpr int kRounds = 20;
+constexpr int kMany = 1000;
+
+class Threads {
+ public:
+  ~Threads() { Join(); }
+  void Start(std::function<void()> body) { threads_.emplace_back(std::move(body)); }
+  void Join() {
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
+ private:
+  std::vector<std::thread> threads_;
+};
+
+TEST_P(StoreContractTest, ReadersSeeWholeRotationsWhileOthersRotate) {
+  MakeKey(1, 1);
+  std::atomic<bool> done = false;
+  Threads writers, readers;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    writers.Start([this, thread] {
+      for (int round = 0; round < kRounds; ++round) {
+        const KeyVersionId kept = Version(100 * (thread + 1) + round);
+        const KeyVersionId dropped = Version(1000 + 100 * thread + round);
+        EXPECT_THAT(store().BeginVersion(Key(1), kept, Second(round)), IsOk());
+        EXPECT_THAT(store().BeginVersion(Key(1), dropped, Second(round)), IsOk());
+        EXPECT_THAT(store().DropPendingVersion(dropped), IsOk());
+        EXPECT_THAT(store().CommitVersion(kept), IsOk());
+      }
+    });
+    readers.Start([this, &done] {
+      int32_t last = 0;
+      do {
+        absl::StatusOr<KeyRecord> key = store().GetKey(Key(1));
+        ASSERT_THAT(key, IsOk());
+        EXPECT_EQ(key->initial_version, Version(1));
+        absl::StatusOr<KeyVersionRecord> primary = store().GetKeyVersion(key->primary_version);
+        ASSERT_THAT(primary, IsOk());
+        EXPECT_GE(primary->number, last);
+        last = primary->number;
+
+        absl::StatusOr<std::vector<KeyVersionRecord>> versions =
+            store().ListKeyVersions(Key(1), 0, kMany);
+        ASSERT_THAT(versions, IsOk());
+        EXPECT_GE(versions->size(), static_cast<size_t>(last));
+        for (size_t i = 0; i < versions->size(); ++i) {
+          EXPECT_EQ((*versions)[i].number, static_cast<int32_t>(i + 1));
+        }
+      } while (!done);
+    });
+  }
+  writers.Join();
+  done = true;
+  readers.Join();
+
+  const std::vector<KeyVersionRecord> versions = store().ListKeyVersions(Key(1), 0, kMany).value();
+  EXPECT_EQ(versions.size(), 1u + kThreads * kRounds);
+  EXPECT_EQ(store().GetKey(Key(1)).value().primary_version, versions.back().id);
+  EXPECT_THAT(store().ListPendingVersions(), IsOkAndHolds(IsEmpty()));
+}
+
+TEST_P(StoreContractTest, EveryAliasIsOfOneKeyWhileOthersMoveIt) {
+  MakeKey(1, 1);
+  MakeKey(2, 2);
+  MakeAlias("alias/moving", 1);
+  std::atomic<bool> done = false;
+  Threads writers, readers;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    writers.Start([this, thread] {
+      const std::string own = "alias/own" + std::to_string(thread);
+      for (int round = 0; round < kRounds; ++round) {
+        const KeyId target = Key(1 + (thread + round) % 2);
+        absl::StatusOr<AliasRecord> moved =
+            store().UpdateAlias("alias/moving", target, Second(round));
+        ASSERT_THAT(moved, IsOk());
+        EXPECT_EQ(moved->key_id, target);
+        EXPECT_THAT(store().CreateAlias({own, target, Second(round), Second(round)}), IsOk());
+        EXPECT_THAT(store().DeleteAlias(own), IsOk());
+      }
+    });
+    readers.Start([this, &done] {
+      do {
+        absl::StatusOr<std::vector<AliasRecord>> aliases =
+            store().ListAliases(std::nullopt, "", kMany);
+        ASSERT_THAT(aliases, IsOk());
+        std::set<std::string> names;
+        for (const AliasRecord& alias : *aliases) {
+          EXPECT_TRUE(names.insert(alias.name).second) << alias.name << " is listed twice";
+          EXPECT_THAT(alias.key_id, AnyOf(Eq(Key(1)), Eq(Key(2))));
+        }
+        EXPECT_EQ(names.count("alias/moving"), 1u);
+      } while (!done);
+    });
+  }
+  writers.Join();
+  done = true;
+  readers.Join();
+  EXPECT_EQ(store().ListAliases(std::nullopt, "", kMany).value().size(), 1u);
+}
+
+TEST_P(StoreContractTest, OneOfManyThreadsGetsAnId) {
+  MakeKey(1, 1);
+  MakeKey(2, 2);
+  std::atomic<int> keys = 0, versions = 0, aliases = 0, bindings = 0, drops = 0;
+  Threads threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.Start([&, thread] {
+      const auto count = [](const absl::Status& status, StatusCode loses, std::atomic<int>& wins) {
+        if (status.ok()) ++wins;
+        EXPECT_THAT(status.code(), AnyOf(Eq(StatusCode::kOk), Eq(loses))) << status;
+      };
+      count(store().BeginKey(NewKey(3), Version(100 + thread)), StatusCode::kAlreadyExists, keys);
+      count(store().BeginVersion(Key(1 + thread % 2), Version(3), Second(0)),
+            StatusCode::kAlreadyExists, versions);
+      count(store().CreateAlias({"alias/a", Key(1 + thread % 2), Second(0), Second(0)}),
+            StatusCode::kAlreadyExists, aliases);
+      count(store().BindToken("token " + std::to_string(thread)), StatusCode::kFailedPrecondition,
+            bindings);
+    });
+  }
+  threads.Join();
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.Start([&] {
+      const bool committed = store().CommitVersion(Version(3)).ok();
+      const bool dropped = store().DropPendingVersion(Version(3)).ok();
+      if (committed || dropped) ++drops;
+    });
+  }
+  threads.Join();
+  EXPECT_EQ(keys, 1);
+  EXPECT_EQ(versions, 1);
+  EXPECT_EQ(aliases, 1);
+  EXPECT_EQ(bindings, 1);
+  EXPECT_EQ(drops, 1) << "a version is either committed or dropped, once";
+}
+
+}  // namespace
+}  // namespace strongroom::store
