@@ -1,0 +1,51 @@
+# Checks of form, for tests/run.sh: formatting, the contract's style, lock annotations, the service unit.
+
+# sources FOLDER...: all C++ sources in the folders, each with a NUL behind it.
+sources() {
+  find "$@" \( -name '*.cc' -o -name '*.h' \) -print0
+}
+
+formatted() {
+  sources platform hsm server client tests deploy | xargs -0 clang-format --dry-run --Werror
+}
+
+# buf is on npm only. The version is in tests/package.json.
+contract_is_lint_clean() {
+  local tools=${XDG_CACHE_HOME:-$HOME/.cache}/strongroom-tools
+  mkdir -p "$tools"
+  cp tests/package.json "$tools/"
+  npm install --prefix "$tools" --no-audit --no-fund --no-package-lock --loglevel=error
+  (cd proto && "$tools/node_modules/.bin/buf" lint)
+}
+
+# Compiles nothing: clang only reads the sources, with the generated headers that the build left.
+locks_are_annotated() {
+  bazel build "${cache[@]}" --noshow_progress --show_result=0 \
+    //proto:strongroom_cc_proto @googleapis//:rpc_cc_proto @grpc_proto//:health_cc_proto || return 1
+  local bin
+  bin=$(bazel info bazel-bin 2>/dev/null)
+  find platform hsm server client -name '*.cc' -print0 |
+    xargs -0 -n 4 -P "$(nproc)" clang++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wthread-safety \
+      -Wthread-safety-beta -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL -DSPDLOG_SHARED_LIB -iquote . \
+      -isystem "$bin/proto" -isystem "$bin/external/googleapis" -isystem "$bin/external/grpc_proto" \
+      -isystem /usr/include/p11-kit-1
+}
+
+# The unit names programs and folders of an installed system; a root of its own has them.
+unit_is_valid() {
+  local root=$results/root
+  mkdir -p "$root/usr/bin" "$root/etc/systemd/system"
+  install -m 755 /bin/true "$root/usr/bin/strongroomd"
+  cp deploy/systemd/strongroomd.service "$root/etc/systemd/system/"
+  systemd-analyze verify --man=no --root="$root" strongroomd.service
+}
+
+pkcs11_stays_inside() {
+  ! sources platform server client hsm | grep -zv '^hsm/internal/' | xargs -0 grep -nE '#include.*pkcs11\.h'
+}
+
+check "sources are formatted" formatted
+check "the contract is lint-clean" contract_is_lint_clean
+check "locks are held where annotations say" locks_are_annotated
+check "PKCS#11 types stay in hsm/internal" pkcs11_stays_inside
+check "the systemd unit is valid" unit_is_valid
