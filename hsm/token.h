@@ -73,72 +73,71 @@ class Token {
   // for tokens lock themselves. Not even once if the token says that one try is left, or none.
   // FAILED_PRECONDITION and NOT_FOUND say what is missing and what to do.
   static absl::StatusOr<std::unique_ptr<Token>> Open(const TokenOptions& options);
-  ~Token();
+  virtual ~Token() = default;
   Token(const Token&) = delete;
   Token& operator=(const Token&) = delete;
 
-  const TokenInfo& info() const { return info_; }
+  virtual const TokenInfo& info() const = 0;
 
   // Who this token's keys belong to, if anybody said so (a data object in the token).
-  absl::StatusOr<std::optional<std::string>> ReadOwner(Deadline deadline);
+  virtual absl::StatusOr<std::optional<std::string>> ReadOwner(Deadline deadline) = 0;
   // FAILED_PRECONDITION if it has an owner already.
-  absl::Status WriteOwner(absl::string_view owner, Deadline deadline);
+  virtual absl::Status WriteOwner(absl::string_view owner, Deadline deadline) = 0;
 
   // Generates the two keys of a version in the token; reads them back from a new session, verifies
   // every attribute that matters, and seals and opens something. On an error nothing is left.
   // ALREADY_EXISTS if the token has anything of this version.
-  absl::StatusOr<VersionKeys> CreateVersionKeys(const ObjectId& id, Deadline deadline);
+  virtual absl::StatusOr<VersionKeys> CreateVersionKeys(const ObjectId& id, Deadline deadline) = 0;
   // Finds and verifies the keys of a version. NOT_FOUND if the token has none, FAILED_PRECONDITION
   // if an attribute is not as it was made.
-  absl::StatusOr<VersionKeys> FindVersionKeys(const ObjectId& id, Deadline deadline);
+  virtual absl::StatusOr<VersionKeys> FindVersionKeys(const ObjectId& id, Deadline deadline) = 0;
   // As FindVersionKeys, for every version in the token, in one search: `found` gets each id and its
   // keys or what is wrong with them.
-  absl::Status FindAllVersionKeys(
+  virtual absl::Status FindAllVersionKeys(
       const std::function<void(const ObjectId&, absl::StatusOr<VersionKeys>)>& found,
-      Deadline deadline);
+      Deadline deadline) = 0;
   // Destroys what there is of a version's keys. OK if there is nothing.
-  absl::Status DestroyVersionKeys(const ObjectId& id, Deadline deadline);
+  virtual absl::Status DestroyVersionKeys(const ObjectId& id, Deadline deadline) = 0;
 
   // Fills `out` with random bytes of the token.
-  absl::Status GenerateRandom(absl::Span<uint8_t> out, Deadline deadline);
+  virtual absl::Status GenerateRandom(absl::Span<uint8_t> out, Deadline deadline) = 0;
 
   // AES-GCM under the seal key. `aad` must not be empty and `iv` must never repeat for a key.
   // Returns the ciphertext with the tag behind it.
-  absl::StatusOr<std::string> Seal(const VersionKeys& keys, const Iv& iv,
-                                   absl::Span<const uint8_t> aad,
-                                   absl::Span<const uint8_t> plaintext, Deadline deadline);
+  virtual absl::StatusOr<std::string> Seal(const VersionKeys& keys, const Iv& iv,
+                                           absl::Span<const uint8_t> aad,
+                                           absl::Span<const uint8_t> plaintext,
+                                           Deadline deadline) = 0;
   // INVALID_ARGUMENT if it does not authenticate; UNAVAILABLE if the token fails at that and at
   // known-good input as well.
-  absl::StatusOr<SecretBytes> Unseal(const VersionKeys& keys, const Iv& iv,
-                                     absl::Span<const uint8_t> aad, absl::string_view ciphertext,
-                                     Deadline deadline);
+  virtual absl::StatusOr<SecretBytes> Unseal(const VersionKeys& keys, const Iv& iv,
+                                             absl::Span<const uint8_t> aad,
+                                             absl::string_view ciphertext, Deadline deadline) = 0;
 
   // Generates a secret of `size` bytes (1 to 1,024) in the token and returns it wrapped under the
   // wrap key.
-  absl::StatusOr<std::string> GenerateWrappedSecret(const VersionKeys& keys, size_t size,
-                                                    Deadline deadline);
+  virtual absl::StatusOr<std::string> GenerateWrappedSecret(const VersionKeys& keys, size_t size,
+                                                            Deadline deadline) = 0;
   // Takes such a secret out: into the token, out again under a one-off transport key, opened in
   // locked memory. INVALID_ARGUMENT if it unwraps to another size. `wrapped` must come from an
   // Unseal(): tokens answer a forged one as they answer their own failures, and nothing here tells
   // the two apart.
-  absl::StatusOr<SecretBytes> ExportWrappedSecret(const VersionKeys& keys,
-                                                  absl::string_view wrapped, size_t size,
-                                                  Deadline deadline);
+  virtual absl::StatusOr<SecretBytes> ExportWrappedSecret(const VersionKeys& keys,
+                                                          absl::string_view wrapped, size_t size,
+                                                          Deadline deadline) = 0;
 
   // Generates a pair in the token; see WrappedKeyPair. UNIMPLEMENTED if the token cannot.
-  absl::StatusOr<WrappedKeyPair> GenerateWrappedKeyPair(const VersionKeys& keys, PairSpec spec,
-                                                        bool with_private_key, Deadline deadline);
+  virtual absl::StatusOr<WrappedKeyPair> GenerateWrappedKeyPair(const VersionKeys& keys,
+                                                                PairSpec spec,
+                                                                bool with_private_key,
+                                                                Deadline deadline) = 0;
   // Takes the private key of such a pair out, as ExportWrappedSecret does: PKCS#8, DER.
-  absl::StatusOr<SecretBytes> ExportWrappedPrivateKey(const VersionKeys& keys,
-                                                      absl::string_view wrapped, PairSpec spec,
-                                                      Deadline deadline);
+  virtual absl::StatusOr<SecretBytes> ExportWrappedPrivateKey(const VersionKeys& keys,
+                                                              absl::string_view wrapped,
+                                                              PairSpec spec, Deadline deadline) = 0;
 
- private:
-  class Impl;
-  explicit Token(std::unique_ptr<Impl> impl, TokenInfo info);
-
-  std::unique_ptr<Impl> impl_;
-  TokenInfo info_;
+ protected:
+  Token() = default;
 };
 
 }  // namespace strongroom::hsm

@@ -9,10 +9,9 @@
 namespace strongroom::hsm {
 
 namespace internal {
+class Pkcs11Token;
 struct VersionHandles;
 }  // namespace internal
-
-class Token;
 
 // The CKA_ID that the two objects of a version share.
 using ObjectId = std::array<uint8_t, 16>;
@@ -27,7 +26,7 @@ class VersionKeys {
   const ObjectId& id() const { return id_; }
 
  private:
-  friend class Token;
+  friend class internal::Pkcs11Token;
   VersionKeys(const ObjectId& id, std::shared_ptr<internal::VersionHandles> handles)
       : id_(id), handles_(std::move(handles)) {}
 

@@ -9,6 +9,7 @@
 #include "platform/secret_bytes.h"
 #include "server/config/config.h"
 #include "server/daemon.h"
+#include "server/grpc/library_log.h"
 #include "server/log/log.h"
 
 namespace {
@@ -59,6 +60,7 @@ int main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   strongroom::Log log(config->log_level);
+  const strongroom::grpc_server::LibraryLog library_log(log);
   if (!locked) {
     log.Write(strongroom::LogLevel::kWarning, "memory_not_locked",
               {{"detail", "secrets could be swapped out; raise RLIMIT_MEMLOCK to 8 MiB"}});

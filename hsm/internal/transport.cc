@@ -70,7 +70,7 @@ absl::StatusOr<SecretBytes> CutToDerLength(SecretBytes pkcs8) {
   const int result =
       ASN1_get_object(&position, &content_size, &tag, &tag_class, static_cast<long>(pkcs8.size()));
   // 0x80 is an error, 0x01 an indefinite length, which DER does not have.
-  if ((result & 0x81) != 0 || tag != V_ASN1_SEQUENCE) {
+  if ((result & 0x81) != 0 || tag_class != V_ASN1_UNIVERSAL || tag != V_ASN1_SEQUENCE) {
     return absl::InvalidArgumentError("what was unwrapped is not PKCS#8");
   }
   const size_t header = static_cast<size_t>(position - pkcs8.ExposeSecret().data());

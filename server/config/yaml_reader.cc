@@ -55,7 +55,14 @@ YAML::Node YamlReader::Get(const std::string& field) {
 }
 
 int YamlReader::LineOf(const std::string& field) const {
-  return Has(field) ? LineOfMark(map_[field].Mark()) : line_;
+  if (!Has(field)) return line_;
+  // The name's line: a value that is left out has that of what comes next.
+  for (const auto& entry : map_) {
+    if (entry.first.IsScalar() && entry.first.Scalar() == field) {
+      return LineOfMark(entry.first.Mark());
+    }
+  }
+  return line_;
 }
 
 void YamlReader::Fail(const std::string& field, absl::string_view what) {

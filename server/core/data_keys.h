@@ -23,7 +23,7 @@ namespace strongroom::core {
 struct SealingOptions {
   KeyReference key;
   SealingVersion version = SealingVersion::kPrimary;
-  Binding binding;
+  Binding binding = {};
 };
 
 // Whether an operation returns in the clear what it seals.

@@ -101,10 +101,13 @@ absl::StatusOr<IdType> KeyRing::RandomId(Deadline deadline) {
 
 absl::StatusOr<std::shared_ptr<const store::KeyRecord>> KeyRing::Reload(const KeyId& id) {
   absl::StatusOr<store::KeyRecord> record = store_.GetKey(id);
-  if (absl::IsNotFound(record.status())) return KeyNotFound(id);
-  if (!record.ok()) return FromStore(record.status());
-  auto key = std::make_shared<const store::KeyRecord>(*std::move(record));
   WriterLock lock(cache_mu_);
+  if (!record.ok()) {
+    // What is in memory may be older than a change that was just made: rather nothing.
+    keys_.erase(id);
+    return absl::IsNotFound(record.status()) ? KeyNotFound(id) : FromStore(record.status());
+  }
+  auto key = std::make_shared<const store::KeyRecord>(*std::move(record));
   keys_[id] = key;
   return key;
 }
@@ -217,11 +220,8 @@ absl::StatusOr<store::KeyVersionRecord> KeyRing::MakeVersion(
     WriterLock lock(cache_mu_);
     versions_.insert({*id, Version{key_id, *std::move(keys)}});
   }
-  // The version exists whatever this says; what is in memory must not be older.
-  if (absl::Status reloaded = Reload(key_id).status(); !reloaded.ok()) {
-    WriterLock lock(cache_mu_);
-    keys_.erase(key_id);
-  }
+  // The version exists whatever this says.
+  Reload(key_id).status().IgnoreError();
   return version;
 }
 

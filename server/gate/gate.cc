@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -21,6 +22,16 @@ std::string NewRequestId() {
   std::array<uint8_t, 16> random = {};
   RAND_bytes(random.data(), static_cast<int>(random.size()));
   return Id<struct RequestTag>::FromRandom(random).ToString();
+}
+
+// A key as the caller named it may be as long as a message. More than any alias has is cut, not
+// within a character (UTF-8).
+absl::string_view Cut(absl::string_view text) {
+  constexpr size_t kMost = 256;
+  if (text.size() <= kMost) return text;
+  size_t end = kMost;
+  while (end > 0 && (text[end] & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
 }
 
 }  // namespace
@@ -62,7 +73,7 @@ void Gate::WriteLine(const Call& call, const absl::Status& outcome) const {
                {{"request_id", call.request_id},
                 {"principal", call.principal},
                 {"operation", call.operation},
-                {"key_id", call.key_id},
+                {"key_id", Cut(call.key_id)},
                 {"key_version_id", call.key_version_id},
                 {"outcome", "OK"},
                 {"duration_us", duration}});
@@ -75,7 +86,7 @@ void Gate::WriteLine(const Call& call, const absl::Status& outcome) const {
              {{"request_id", call.request_id},
               {"principal", call.principal},
               {"operation", call.operation},
-              {"key_id", call.key_id},
+              {"key_id", Cut(call.key_id)},
               {"key_version_id", call.key_version_id},
               {"outcome", reason.name},
               {"detail", detail},

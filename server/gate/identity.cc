@@ -17,7 +17,8 @@ std::optional<std::string> NameIn(const TlsPeer& peer) {
     spiffe = uri;
   }
   if (spiffe.has_value()) return spiffe;
-  if (!peer.dns_names.empty()) return peer.dns_names.front();
+  // An empty name is nobody's.
+  if (!peer.dns_names.empty() && !peer.dns_names.front().empty()) return peer.dns_names.front();
   return std::nullopt;
 }
 

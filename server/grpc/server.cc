@@ -4,6 +4,8 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -65,6 +67,17 @@ absl::Status ReplaceStaleSocket(const std::string& path) {
   return absl::OkStatus();
 }
 
+// The reflection library, once linked, adds itself to every server; this takes it out of one.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins, [](const std::unique_ptr<grpc::ServerBuilderPlugin>& plugin) {
+      return plugin->name() == "proto_server_reflection";
+    });
+  }
+};
+
 std::shared_ptr<grpc::ServerCredentials> TcpCredentials(const std::optional<TlsFiles>& tls) {
   if (!tls.has_value()) return grpc::InsecureServerCredentials();
   grpc::SslServerCredentialsOptions options(
@@ -89,12 +102,14 @@ class Server::Endpoint {
 
   // Returns the port, which means something for TCP only.
   absl::StatusOr<int> Listen(const std::string& address,
-                             const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+                             const std::shared_ptr<grpc::ServerCredentials>& credentials,
+                             bool reflection) {
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerConnection);
     // Otherwise a second server on the same port would share it, silently.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    if (!reflection) builder.SetOption(std::make_unique<WithoutReflection>());
     for (const auto& service : services_) builder.RegisterService(service.get());
     int port = 0;
     builder.AddListeningPort(address, credentials, &port);
@@ -146,7 +161,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                                       core::DataKeys& data_keys,
                                                       core::KeyRing& keys) {
   grpc::EnableDefaultHealthCheckService(true);
-  if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   auto server = std::unique_ptr<Server>(new Server(options.workers));
 
   for (const UnixListener& listener : options.unix_listeners) {
@@ -155,8 +170,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
         gate, *server->workers_, gate::UnixPeer{listener.path}, data_keys, keys));
     // Nobody else may connect in the moment before the mode is set.
     const mode_t old_umask = umask(0177);
-    const absl::StatusOr<int> listening = server->endpoints_.back()->Listen(
-        absl::StrCat("unix:", listener.path), grpc::InsecureServerCredentials());
+    const absl::StatusOr<int> listening =
+        server->endpoints_.back()->Listen(absl::StrCat("unix:", listener.path),
+                                          grpc::InsecureServerCredentials(), options.reflection);
     umask(old_umask);
     if (!listening.ok()) return listening.status();
     if (chmod(listener.path.c_str(), static_cast<mode_t>(listener.mode)) != 0) {
@@ -167,8 +183,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   for (const TcpListener& listener : options.tcp_listeners) {
     server->endpoints_.push_back(
         std::make_unique<Endpoint>(gate, *server->workers_, std::nullopt, data_keys, keys));
-    const absl::StatusOr<int> port =
-        server->endpoints_.back()->Listen(listener.address, TcpCredentials(options.tls));
+    const absl::StatusOr<int> port = server->endpoints_.back()->Listen(
+        listener.address, TcpCredentials(options.tls), options.reflection);
     if (!port.ok()) return port.status();
     const size_t host_end = listener.address.rfind(':') + 1;
     server->tcp_addresses_.push_back(absl::StrCat(listener.address.substr(0, host_end), *port));

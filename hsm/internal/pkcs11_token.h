@@ -1,0 +1,99 @@
+#ifndef STRONGROOM_HSM_INTERNAL_PKCS11_TOKEN_H_
+#define STRONGROOM_HSM_INTERNAL_PKCS11_TOKEN_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "hsm/internal/lanes.h"
+#include "hsm/internal/module.h"
+#include "hsm/internal/pkcs11.h"
+#include "hsm/internal/session.h"
+#include "hsm/token.h"
+#include "platform/mutex.h"
+
+namespace strongroom::hsm::internal {
+
+// A Token over a PKCS#11 module.
+class Pkcs11Token final : public Token {
+ public:
+  // See Token::Open.
+  static absl::StatusOr<std::unique_ptr<Token>> Open(const TokenOptions& options);
+
+  const TokenInfo& info() const override { return info_; }
+  absl::StatusOr<std::optional<std::string>> ReadOwner(Deadline deadline) override;
+  absl::Status WriteOwner(absl::string_view owner, Deadline deadline) override;
+  absl::StatusOr<VersionKeys> CreateVersionKeys(const ObjectId& id, Deadline deadline) override;
+  absl::StatusOr<VersionKeys> FindVersionKeys(const ObjectId& id, Deadline deadline) override;
+  absl::Status FindAllVersionKeys(
+      const std::function<void(const ObjectId&, absl::StatusOr<VersionKeys>)>& found,
+      Deadline deadline) override;
+  absl::Status DestroyVersionKeys(const ObjectId& id, Deadline deadline) override;
+  absl::Status GenerateRandom(absl::Span<uint8_t> out, Deadline deadline) override;
+  absl::StatusOr<std::string> Seal(const VersionKeys& keys, const Iv& iv,
+                                   absl::Span<const uint8_t> aad,
+                                   absl::Span<const uint8_t> plaintext, Deadline deadline) override;
+  absl::StatusOr<SecretBytes> Unseal(const VersionKeys& keys, const Iv& iv,
+                                     absl::Span<const uint8_t> aad, absl::string_view ciphertext,
+                                     Deadline deadline) override;
+  absl::StatusOr<std::string> GenerateWrappedSecret(const VersionKeys& keys, size_t size,
+                                                    Deadline deadline) override;
+  absl::StatusOr<SecretBytes> ExportWrappedSecret(const VersionKeys& keys,
+                                                  absl::string_view wrapped, size_t size,
+                                                  Deadline deadline) override;
+  absl::StatusOr<WrappedKeyPair> GenerateWrappedKeyPair(const VersionKeys& keys, PairSpec spec,
+                                                        bool with_private_key,
+                                                        Deadline deadline) override;
+  absl::StatusOr<SecretBytes> ExportWrappedPrivateKey(const VersionKeys& keys,
+                                                      absl::string_view wrapped, PairSpec spec,
+                                                      Deadline deadline) override;
+
+ private:
+  Pkcs11Token(std::unique_ptr<Module> module, CK_SLOT_ID slot, std::vector<Session> sessions,
+              TokenInfo info)
+      : info_(std::move(info)),
+        module_(std::move(module)),
+        slot_(slot),
+        lanes_(*module_, slot, std::move(sessions)) {}
+
+  // Runs `work` on a lane; once more on a new session if the lane's is gone, and once more with the
+  // handles of `keys` found again if the token no longer knows those.
+  absl::Status OnLane(Deadline deadline, const VersionKeys* keys,
+                      const std::function<absl::Status(Session&)>& work)
+      ABSL_LOCKS_EXCLUDED(objects_mu_);
+
+  // Runs `work` alone among all that find or make token objects: a search beside a creation makes
+  // SoftHSM 2.6.1 fail the creation and forget live handles.
+  absl::Status OnTokenObjects(Deadline deadline, const std::function<absl::Status(Session&)>& work)
+      ABSL_LOCKS_EXCLUDED(objects_mu_);
+
+  absl::StatusOr<Session> NewSession() { return Session::Open(*module_, slot_); }
+
+  static CK_OBJECT_HANDLE SealKey(const VersionKeys& keys);
+  static CK_OBJECT_HANDLE WrapKey(const VersionKeys& keys);
+  static VersionKeys MakeKeys(const ObjectId& id, CK_OBJECT_HANDLE seal, CK_OBJECT_HANDLE wrap);
+  static absl::StatusOr<VersionKeys> Find(Session& session, const ObjectId& id);
+  static absl::StatusOr<bool> HasAnyOf(Session& session, const ObjectId& id);
+  static absl::Status Destroy(Session& session, const ObjectId& id);
+  // As Destroy(), after something failed: perhaps the session.
+  void CleanUp(Session& session, const ObjectId& id);
+  static absl::Status Verify(Session& session, const VersionKeys& keys);
+
+  const TokenInfo info_;
+  // Sessions close before the module finalizes.
+  const std::unique_ptr<Module> module_;
+  const CK_SLOT_ID slot_;
+  LanePool lanes_;
+  Mutex objects_mu_;
+};
+
+}  // namespace strongroom::hsm::internal
+
+#endif  // STRONGROOM_HSM_INTERNAL_PKCS11_TOKEN_H_

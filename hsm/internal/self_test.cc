@@ -1,0 +1,120 @@
+#include "hsm/internal/self_test.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "hsm/internal/ck_error.h"
+#include "hsm/internal/secrets.h"
+#include "hsm/internal/version_objects.h"
+#include "platform/secret_bytes.h"
+
+namespace strongroom::hsm::internal {
+namespace {
+
+constexpr char kKnownGoodText[] = "strongroom known-good input";
+constexpr size_t kTrialSecretBytes = 32;
+
+absl::Span<const uint8_t> AsBytes(absl::string_view text) {
+  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+}
+
+}  // namespace
+
+absl::Status TrySealKey(Session& session, CK_OBJECT_HANDLE seal_key) {
+  GcmParameters parameters = {{}, AsBytes("aad")};
+  if (absl::Status status = session.GenerateRandom(absl::MakeSpan(parameters.iv)); !status.ok()) {
+    return status;
+  }
+  absl::StatusOr<std::string> sealed =
+      session.EncryptGcm(seal_key, parameters, AsBytes(kKnownGoodText));
+  if (!sealed.ok()) return sealed.status();
+  absl::StatusOr<SecretBytes> opened = session.DecryptGcm(seal_key, parameters, *sealed);
+  if (!opened.ok()) return opened.status();
+  if (opened->ExposeSecretAsText() != kKnownGoodText) {
+    return absl::InternalError("AES-GCM in the token does not give back what it was given");
+  }
+  parameters.aad = AsBytes("AAD");
+  if (session.DecryptGcm(seal_key, parameters, *sealed).ok()) {
+    return absl::InternalError("AES-GCM in the token does not check the AAD");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TryKeys(Session& session) {
+  constexpr ObjectId kId = {};
+  absl::StatusOr<CK_OBJECT_HANDLE> seal =
+      GenerateVersionObject(session, VersionRole::kSeal, Residence::kSession, kId);
+  if (!seal.ok()) return Prefixed("generating an AES-256 key: ", seal.status());
+  const ScopedObject seal_key(session, *seal);
+  absl::StatusOr<CK_OBJECT_HANDLE> wrap =
+      GenerateVersionObject(session, VersionRole::kWrap, Residence::kSession, kId);
+  if (!wrap.ok()) return Prefixed("generating an AES-256 key: ", wrap.status());
+  const ScopedObject wrap_key(session, *wrap);
+
+  absl::Status status = TrySealKey(session, seal_key.get());
+  if (!status.ok()) return Prefixed("trying AES-GCM: ", status);
+
+  absl::StatusOr<CK_OBJECT_HANDLE> generated = GenerateSecret(session, kTrialSecretBytes);
+  if (!generated.ok()) return Prefixed("generating a secret: ", generated.status());
+  const ScopedObject secret(session, *generated);
+  absl::StatusOr<std::string> wrapped = session.WrapKey(wrap_key.get(), secret.get());
+  if (!wrapped.ok()) return Prefixed("trying key wrap (RFC 5649): ", wrapped.status());
+  status = UnwrapAndExportSecret(session, wrap_key.get(), *wrapped, kTrialSecretBytes).status();
+  if (!status.ok()) return Prefixed("trying key unwrap (RFC 5649): ", status);
+
+  if (session.WrapKey(seal_key.get(), secret.get()).ok()) {
+    return absl::FailedPreconditionError(
+        "the token lets a key wrap that was made to encrypt only; the separation of the keys that "
+        "seal from those that wrap would mean nothing on it");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMechanisms(const Module& module, CK_SLOT_ID slot) {
+  struct Needed {
+    CK_MECHANISM_TYPE mechanism;
+    CK_FLAGS flags;
+    const char* name;
+  };
+  constexpr Needed kNeeded[] = {
+      {CKM_AES_KEY_GEN, CKF_GENERATE, "CKM_AES_KEY_GEN (generate)"},
+      {CKM_AES_GCM, CKF_ENCRYPT | CKF_DECRYPT, "CKM_AES_GCM (encrypt, decrypt)"},
+      {CKM_AES_KEY_WRAP_PAD, CKF_WRAP | CKF_UNWRAP, "CKM_AES_KEY_WRAP_PAD (wrap, unwrap)"},
+      {CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE, "CKM_GENERIC_SECRET_KEY_GEN (generate)"},
+  };
+  std::vector<std::string> missing;
+  for (const Needed& needed : kNeeded) {
+    if (!module.HasMechanism(slot, needed.mechanism, needed.flags)) missing.push_back(needed.name);
+  }
+  if (missing.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the token lacks ", absl::StrJoin(missing, ", "),
+      "; use a token, a firmware or a policy (e.g. outside a restricted mode) that has them"));
+}
+
+absl::Status CheckPinFlags(CK_FLAGS flags) {
+  if ((flags & CKF_USER_PIN_INITIALIZED) == 0) {
+    return absl::FailedPreconditionError(
+        "the token has no user PIN yet; initialize it (C_InitPIN, e.g. softhsm2-util "
+        "--init-token)");
+  }
+  if ((flags & CKF_USER_PIN_LOCKED) != 0) {
+    return absl::PermissionDeniedError(
+        "the token's user PIN is locked; unlock it as the security officer. No PIN was tried");
+  }
+  if ((flags & CKF_USER_PIN_FINAL_TRY) != 0) {
+    return absl::PermissionDeniedError(
+        "the token has one try left for its user PIN; log in by hand once with the right PIN, "
+        "which "
+        "resets the count. No PIN was tried");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace strongroom::hsm::internal

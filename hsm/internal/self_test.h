@@ -1,0 +1,30 @@
+#ifndef STRONGROOM_HSM_INTERNAL_SELF_TEST_H_
+#define STRONGROOM_HSM_INTERNAL_SELF_TEST_H_
+
+#include "absl/status/status.h"
+#include "hsm/internal/module.h"
+#include "hsm/internal/pkcs11.h"
+#include "hsm/internal/session.h"
+
+namespace strongroom::hsm::internal {
+
+// Whether a token can carry a key-management service, found out before it has to. Errors say what
+// is missing and what to do.
+
+// FAILED_PRECONDITION naming the mechanisms that the token lacks.
+absl::Status CheckMechanisms(const Module& module, CK_SLOT_ID slot);
+
+// Whether the token's flags let the PIN be tried: FAILED_PRECONDITION if there is none yet,
+// PERMISSION_DENIED if it is locked or one try from it.
+absl::Status CheckPinFlags(CK_FLAGS flags);
+
+// Seals and opens something known to be good with a seal key, and checks that another AAD does not
+// open it.
+absl::Status TrySealKey(Session& session, CK_OBJECT_HANDLE seal_key);
+
+// Checks on session objects that the token does, and keeps to, what a version's keys are made for.
+absl::Status TryKeys(Session& session);
+
+}  // namespace strongroom::hsm::internal
+
+#endif  // STRONGROOM_HSM_INTERNAL_SELF_TEST_H_
