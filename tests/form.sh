@@ -31,13 +31,11 @@ locks_are_annotated() {
       -isystem /usr/include/p11-kit-1
 }
 
-# The unit names programs and folders of an installed system; a root of its own has them.
+# With a program that is on every machine in the place of strongroomd, which is installed on few.
 unit_is_valid() {
-  local root=$results/root
-  mkdir -p "$root/usr/bin" "$root/etc/systemd/system"
-  install -m 755 /bin/true "$root/usr/bin/strongroomd"
-  cp deploy/systemd/strongroomd.service "$root/etc/systemd/system/"
-  systemd-analyze verify --man=no --root="$root" strongroomd.service
+  sed 's#^ExecStart=/usr/bin/strongroomd#ExecStart=/bin/true#' deploy/systemd/strongroomd.service \
+    >"$results/strongroomd.service"
+  systemd-analyze verify --man=no "$results/strongroomd.service"
 }
 
 pkcs11_stays_inside() {

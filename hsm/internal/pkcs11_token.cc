@@ -102,6 +102,25 @@ absl::Status Pkcs11Token::Verify(Session& session, const VersionKeys& keys) {
                              keys.id());
 }
 
+absl::Status Pkcs11Token::TryKnownGood(Session& session, const VersionKeys& keys) {
+  VersionHandles& handles = *keys.handles_;
+  std::optional<KnownGood> known_good;
+  {
+    MutexLock lock(handles.mu);
+    known_good = handles.known_good;
+  }
+  if (!known_good.has_value()) {
+    // Sealed once and kept: each seal counts against the key's 2^32 (SP 800-38D), and callers with
+    // forged ciphertexts must not be able to use those up.
+    absl::StatusOr<KnownGood> sealed = SealKnownGood(session, SealKey(keys));
+    if (!sealed.ok()) return sealed.status();
+    known_good = *std::move(sealed);
+    MutexLock lock(handles.mu);
+    handles.known_good = known_good;
+  }
+  return OpenKnownGood(session, SealKey(keys), *known_good);
+}
+
 absl::StatusOr<VersionKeys> Pkcs11Token::Find(Session& session, const ObjectId& id) {
   absl::StatusOr<CK_OBJECT_HANDLE> seal = FindVersionObject(session, VersionRole::kSeal, id);
   if (!seal.ok()) return seal.status();
@@ -332,7 +351,7 @@ absl::StatusOr<SecretBytes> Pkcs11Token::Unseal(const VersionKeys& keys, const I
     if (!MayMeanTampered(result.status())) return result.status();
     // The token says the same of a forged ciphertext and of its own failure. To call the second the
     // first would make somebody throw good data away: something known to be good decides.
-    if (absl::Status known_good = TrySealKey(session, SealKey(keys)); !known_good.ok()) {
+    if (absl::Status known_good = TryKnownGood(session, keys); !known_good.ok()) {
       if (SessionIsGone(known_good) || KeyHandleIsGone(known_good)) return known_good;
       return absl::UnavailableError(
           absl::StrCat("the token fails at known-good input: ", known_good.message()));

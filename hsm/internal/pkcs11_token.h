@@ -85,6 +85,8 @@ class Pkcs11Token final : public Token {
   // As Destroy(), after something failed: perhaps the session.
   void CleanUp(Session& session, const ObjectId& id);
   static absl::Status Verify(Session& session, const VersionKeys& keys);
+  // OK if the token opens what it has sealed with these keys.
+  static absl::Status TryKnownGood(Session& session, const VersionKeys& keys);
 
   const TokenInfo info_;
   // Sessions close before the module finalizes.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,6 +19,7 @@ namespace strongroom::hsm::internal {
 namespace {
 
 constexpr char kKnownGoodText[] = "strongroom known-good input";
+constexpr char kKnownGoodAad[] = "aad";
 constexpr size_t kTrialSecretBytes = 32;
 
 absl::Span<const uint8_t> AsBytes(absl::string_view text) {
@@ -26,21 +28,34 @@ absl::Span<const uint8_t> AsBytes(absl::string_view text) {
 
 }  // namespace
 
-absl::Status TrySealKey(Session& session, CK_OBJECT_HANDLE seal_key) {
-  GcmParameters parameters = {{}, AsBytes("aad")};
-  if (absl::Status status = session.GenerateRandom(absl::MakeSpan(parameters.iv)); !status.ok()) {
-    return status;
-  }
-  absl::StatusOr<std::string> sealed =
-      session.EncryptGcm(seal_key, parameters, AsBytes(kKnownGoodText));
+absl::StatusOr<KnownGood> SealKnownGood(Session& session, CK_OBJECT_HANDLE seal_key) {
+  KnownGood known_good;
+  absl::Status status = session.GenerateRandom(absl::MakeSpan(known_good.iv));
+  if (!status.ok()) return status;
+  absl::StatusOr<std::string> sealed = session.EncryptGcm(
+      seal_key, {known_good.iv, AsBytes(kKnownGoodAad)}, AsBytes(kKnownGoodText));
   if (!sealed.ok()) return sealed.status();
-  absl::StatusOr<SecretBytes> opened = session.DecryptGcm(seal_key, parameters, *sealed);
+  known_good.ciphertext = *std::move(sealed);
+  return known_good;
+}
+
+absl::Status OpenKnownGood(Session& session, CK_OBJECT_HANDLE seal_key,
+                           const KnownGood& known_good) {
+  absl::StatusOr<SecretBytes> opened =
+      session.DecryptGcm(seal_key, {known_good.iv, AsBytes(kKnownGoodAad)}, known_good.ciphertext);
   if (!opened.ok()) return opened.status();
   if (opened->ExposeSecretAsText() != kKnownGoodText) {
     return absl::InternalError("AES-GCM in the token does not give back what it was given");
   }
-  parameters.aad = AsBytes("AAD");
-  if (session.DecryptGcm(seal_key, parameters, *sealed).ok()) {
+  return absl::OkStatus();
+}
+
+absl::Status TrySealKey(Session& session, CK_OBJECT_HANDLE seal_key) {
+  absl::StatusOr<KnownGood> known_good = SealKnownGood(session, seal_key);
+  if (!known_good.ok()) return known_good.status();
+  absl::Status status = OpenKnownGood(session, seal_key, *known_good);
+  if (!status.ok()) return status;
+  if (session.DecryptGcm(seal_key, {known_good->iv, AsBytes("AAD")}, known_good->ciphertext).ok()) {
     return absl::InternalError("AES-GCM in the token does not check the AAD");
   }
   return absl::OkStatus();
@@ -111,8 +126,7 @@ absl::Status CheckPinFlags(CK_FLAGS flags) {
   if ((flags & CKF_USER_PIN_FINAL_TRY) != 0) {
     return absl::PermissionDeniedError(
         "the token has one try left for its user PIN; log in by hand once with the right PIN, "
-        "which "
-        "resets the count. No PIN was tried");
+        "which resets the count. No PIN was tried");
   }
   return absl::OkStatus();
 }

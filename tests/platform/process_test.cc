@@ -1,0 +1,110 @@
+#include "platform/process.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstring>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/test_directory.h"
+
+namespace strongroom {
+namespace {
+
+TEST(HardenProcessTest, NoCoreNoDumpAndPrivateFiles) {
+  ASSERT_EQ(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+  umask(0022);
+  HardenProcess();
+  EXPECT_EQ(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+  rlimit core = {1, 1};
+  ASSERT_EQ(getrlimit(RLIMIT_CORE, &core), 0);
+  EXPECT_EQ(core.rlim_cur, 0u);
+  EXPECT_EQ(core.rlim_max, 0u);
+  EXPECT_EQ(umask(0077), 0077u);
+  // LeakSanitizer looks at the process when it ends, and could not.
+  prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+// What a service manager has: a datagram socket whose name is in $NOTIFY_SOCKET.
+class ServiceManager {
+ public:
+  // `name` is a path, or begins with @ for an abstract socket (unix(7)).
+  explicit ServiceManager(const std::string& name) {
+    fd_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    memcpy(address.sun_path, name.data(), name.size());
+    if (name[0] == '@') address.sun_path[0] = '\0';
+    EXPECT_EQ(bind(fd_, reinterpret_cast<const sockaddr*>(&address),
+                   static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())),
+              0)
+        << strerror(errno);
+    setenv("NOTIFY_SOCKET", name.c_str(), 1);
+  }
+  ~ServiceManager() {
+    close(fd_);
+    unsetenv("NOTIFY_SOCKET");
+  }
+  ServiceManager(const ServiceManager&) = delete;
+  ServiceManager& operator=(const ServiceManager&) = delete;
+
+  // What has come, or nothing. A datagram on a unix socket is there once it is sent.
+  std::string Receive() {
+    char text[256];
+    const ssize_t size = recv(fd_, text, sizeof(text), MSG_DONTWAIT);
+    return size > 0 ? std::string(text, static_cast<size_t>(size)) : "";
+  }
+
+ private:
+  int fd_;
+};
+
+class NotifyServiceManagerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(directory_, testing::MakeTestDirectory());
+    // A socket's path is at most 107 bytes and the directory's may be longer.
+    ASSERT_EQ(chdir(directory_.c_str()), 0);
+  }
+
+  std::string directory_;
+};
+
+TEST_F(NotifyServiceManagerTest, SocketWithAPathGetsTheState) {
+  ServiceManager manager("notify");
+  NotifyServiceManager("READY=1");
+  EXPECT_EQ(manager.Receive(), "READY=1");
+  NotifyServiceManager("STOPPING=1\nSTATUS=draining");
+  EXPECT_EQ(manager.Receive(), "STOPPING=1\nSTATUS=draining");
+  EXPECT_EQ(manager.Receive(), "");
+}
+
+TEST_F(NotifyServiceManagerTest, AbstractSocketGetsTheState) {
+  ServiceManager manager(absl::StrCat("@strongroom-process-test-", getpid()));
+  NotifyServiceManager("READY=1");
+  EXPECT_EQ(manager.Receive(), "READY=1");
+}
+
+TEST_F(NotifyServiceManagerTest, NobodyListeningIsNoMatter) {
+  unsetenv("NOTIFY_SOCKET");
+  NotifyServiceManager("READY=1");
+  setenv("NOTIFY_SOCKET", "", 1);
+  NotifyServiceManager("READY=1");
+  setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1);
+  NotifyServiceManager("READY=1");
+  setenv("NOTIFY_SOCKET", std::string(200, 'x').c_str(), 1);
+  NotifyServiceManager("READY=1");
+  unsetenv("NOTIFY_SOCKET");
+}
+
+}  // namespace
+}  // namespace strongroom

@@ -1,0 +1,655 @@
+// The fault module: see fault_module.h.
+//
+// Each call passes two layers. The outer one is the same for every function: it counts, waits and
+// fails. The inner one has the few functions whose answers are changed or recorded. Behind it is
+// the real module. Uses nothing but the standard library, for it is loaded into other programs.
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "hsm/internal/pkcs11.h"
+#include "tests/testing/fault_control.h"
+
+namespace strongroom::testing {
+namespace {
+
+struct Name {
+  const char* name;
+  CK_ULONG value;
+};
+
+// What directives may name. Any other value can be given as a hexadecimal number.
+#define NAMED(constant) \
+  { #constant, constant }
+constexpr Name kNames[] = {
+    NAMED(CKR_HOST_MEMORY),
+    NAMED(CKR_GENERAL_ERROR),
+    NAMED(CKR_FUNCTION_FAILED),
+    NAMED(CKR_ATTRIBUTE_TYPE_INVALID),
+    NAMED(CKR_DEVICE_ERROR),
+    NAMED(CKR_DEVICE_MEMORY),
+    NAMED(CKR_DEVICE_REMOVED),
+    NAMED(CKR_ENCRYPTED_DATA_INVALID),
+    NAMED(CKR_ENCRYPTED_DATA_LEN_RANGE),
+    NAMED(CKR_KEY_HANDLE_INVALID),
+    NAMED(CKR_KEY_NOT_WRAPPABLE),
+    NAMED(CKR_MECHANISM_INVALID),
+    NAMED(CKR_OBJECT_HANDLE_INVALID),
+    NAMED(CKR_OPERATION_ACTIVE),
+    NAMED(CKR_PIN_INCORRECT),
+    NAMED(CKR_PIN_LOCKED),
+    NAMED(CKR_SESSION_CLOSED),
+    NAMED(CKR_SESSION_COUNT),
+    NAMED(CKR_SESSION_HANDLE_INVALID),
+    NAMED(CKR_TOKEN_NOT_PRESENT),
+    NAMED(CKR_UNWRAPPING_KEY_HANDLE_INVALID),
+    NAMED(CKR_USER_ALREADY_LOGGED_IN),
+    NAMED(CKR_USER_NOT_LOGGED_IN),
+    NAMED(CKR_WRAPPING_KEY_HANDLE_INVALID),
+    NAMED(CKR_BUFFER_TOO_SMALL),
+    NAMED(CKR_CRYPTOKI_NOT_INITIALIZED),
+    NAMED(CKM_AES_GCM),
+    NAMED(CKM_AES_KEY_GEN),
+    NAMED(CKM_AES_KEY_WRAP_PAD),
+    NAMED(CKM_EC_KEY_PAIR_GEN),
+    NAMED(CKM_GENERIC_SECRET_KEY_GEN),
+    NAMED(CKM_RSA_PKCS_KEY_PAIR_GEN),
+    NAMED(CKF_USER_PIN_COUNT_LOW),
+    NAMED(CKF_USER_PIN_FINAL_TRY),
+    NAMED(CKF_USER_PIN_LOCKED),
+    NAMED(CKA_CLASS),
+    NAMED(CKA_KEY_TYPE),
+    NAMED(CKA_LABEL),
+    NAMED(CKA_ID),
+    NAMED(CKA_TOKEN),
+    NAMED(CKA_PRIVATE),
+    NAMED(CKA_SENSITIVE),
+    NAMED(CKA_EXTRACTABLE),
+    NAMED(CKA_MODIFIABLE),
+    NAMED(CKA_ENCRYPT),
+    NAMED(CKA_DECRYPT),
+    NAMED(CKA_WRAP),
+    NAMED(CKA_UNWRAP),
+    NAMED(CKA_SIGN),
+    NAMED(CKA_VERIFY),
+    NAMED(CKA_DERIVE),
+    NAMED(CKA_ALLOWED_MECHANISMS),
+    NAMED(CKA_VALUE_LEN),
+    NAMED(CKA_ALWAYS_SENSITIVE),
+    NAMED(CKA_NEVER_EXTRACTABLE),
+    NAMED(CKA_LOCAL),
+};
+#undef NAMED
+
+std::optional<CK_ULONG> ParseName(const std::string& text) {
+  for (const Name& name : kNames) {
+    if (text == name.name) return name.value;
+  }
+  if (text.rfind("0x", 0) != 0 || text.size() == 2 ||
+      text.find_first_not_of("0123456789abcdefABCDEF", 2) != std::string::npos) {
+    return std::nullopt;
+  }
+  return std::strtoul(text.c_str(), nullptr, 16);
+}
+
+std::optional<std::string> ParseHex(const std::string& text) {
+  if (text.size() % 2 != 0 ||
+      text.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
+    return std::nullopt;
+  }
+  std::string bytes;
+  for (size_t i = 0; i < text.size(); i += 2) {
+    bytes.push_back(static_cast<char>(std::strtoul(text.substr(i, 2).c_str(), nullptr, 16)));
+  }
+  return bytes;
+}
+
+// Which calls of a function are meant, counted from the directive on.
+struct When {
+  uint64_t first = 1;
+  uint64_t last = UINT64_MAX;
+  uint64_t seen = 0;
+
+  bool Meant() {
+    ++seen;
+    return first <= seen && seen <= last;
+  }
+};
+
+// "call=3", "call=3-", "call=3-5".
+std::optional<When> ParseWhen(const std::string& text) {
+  std::istringstream in(text);
+  When when;
+  char c;
+  for (char expected : std::string("call=")) {
+    if (!in.get(c) || c != expected) return std::nullopt;
+  }
+  if (!(in >> when.first) || when.first == 0) return std::nullopt;
+  when.last = when.first;
+  if (!in.get(c)) return when;
+  if (c != '-') return std::nullopt;
+  if (in.peek() == EOF) {
+    when.last = UINT64_MAX;
+    return when;
+  }
+  if (!(in >> when.last) || in.peek() != EOF) return std::nullopt;
+  return when;
+}
+
+struct Failure {
+  std::string function;
+  CK_RV rv;
+  bool forwarded;
+  When when;
+};
+
+struct Hold {
+  std::string function;
+  std::string fifo;
+  When when;
+};
+
+struct FakedAttribute {
+  std::string label;
+  CK_ATTRIBUTE_TYPE type;
+  std::string value;
+};
+
+struct Decision {
+  std::vector<std::string> fifos;
+  std::optional<Failure> failure;
+};
+
+class State final : public FaultControl {
+ public:
+  static State& Get() {
+    // Never destroyed: calls come until the process ends.
+    static State* const state = new State;
+    return *state;
+  }
+
+  void Know(const char* function, std::atomic<uint64_t>* calls) { calls_[function] = calls; }
+
+  std::string Apply(const std::string& directive) override {
+    std::istringstream in(directive);
+    std::vector<std::string> words;
+    for (std::string word; in >> word;) words.push_back(word);
+    if (words.empty() || words[0][0] == '#') return "";
+    const std::lock_guard<std::mutex> lock(mu_);
+    return Obey(words);
+  }
+
+  void Reset() override {
+    const std::lock_guard<std::mutex> lock(mu_);
+    failures_.clear();
+    holds_.clear();
+    vanishes_.clear();
+    hidden_.clear();
+    flags_ = 0;
+    attributes_.clear();
+    recording_ = false;
+    recorded_.clear();
+    counts_file_.clear();
+    for (auto& [name, calls] : calls_) *calls = 0;
+  }
+
+  std::map<std::string, uint64_t> Calls() override {
+    std::map<std::string, uint64_t> counted;
+    for (const auto& [name, calls] : calls_) {
+      if (*calls != 0) counted[name] = *calls;
+    }
+    return counted;
+  }
+
+  std::string Recorded() override {
+    const std::lock_guard<std::mutex> lock(mu_);
+    return recorded_;
+  }
+
+  Decision Decide(const char* function) {
+    const std::lock_guard<std::mutex> lock(mu_);
+    Decision decision;
+    for (Hold& hold : holds_) {
+      if (hold.function == function && hold.when.Meant()) decision.fifos.push_back(hold.fifo);
+    }
+    for (Failure& failure : failures_) {
+      if (failure.function == function && failure.when.Meant() && !decision.failure.has_value()) {
+        decision.failure = failure;
+      }
+    }
+    return decision;
+  }
+
+  bool Vanishes() {
+    const std::lock_guard<std::mutex> lock(mu_);
+    bool meant = false;
+    for (When& when : vanishes_) meant = when.Meant() || meant;
+    return meant;
+  }
+
+  bool IsHidden(CK_MECHANISM_TYPE mechanism) {
+    const std::lock_guard<std::mutex> lock(mu_);
+    return std::find(hidden_.begin(), hidden_.end(), mechanism) != hidden_.end();
+  }
+
+  CK_FLAGS flags() {
+    const std::lock_guard<std::mutex> lock(mu_);
+    return flags_;
+  }
+
+  std::vector<FakedAttribute> attributes() {
+    const std::lock_guard<std::mutex> lock(mu_);
+    return attributes_;
+  }
+
+  void Record(const void* bytes, CK_ULONG size) {
+    const std::lock_guard<std::mutex> lock(mu_);
+    if (!recording_ || bytes == nullptr || size == CK_UNAVAILABLE_INFORMATION) return;
+    recorded_.append(static_cast<const char*>(bytes), size);
+  }
+
+  void WriteCounts() {
+    std::string path;
+    {
+      const std::lock_guard<std::mutex> lock(mu_);
+      path = counts_file_;
+    }
+    if (path.empty()) return;
+    std::ofstream file(path);
+    for (const auto& [name, count] : Calls()) file << name << ' ' << count << '\n';
+  }
+
+ private:
+  State() = default;
+
+  std::string Obey(const std::vector<std::string>& words) {
+    const std::string& verb = words[0];
+    const size_t arguments = words.size() - 1;
+    if (verb == "fail") return ObeyFail(words);
+    if (verb == "hold" && (arguments == 2 || arguments == 3)) {
+      if (calls_.count(words[1]) == 0) return "no such function";
+      const std::optional<When> when = arguments == 3 ? ParseWhen(words[3]) : When();
+      if (!when.has_value()) return "no such call=";
+      holds_.push_back({words[1], words[2], *when});
+      return "";
+    }
+    if (verb == "vanish" && arguments <= 1) {
+      const std::optional<When> when = arguments == 1 ? ParseWhen(words[1]) : When();
+      if (!when.has_value()) return "no such call=";
+      vanishes_.push_back(*when);
+      return "";
+    }
+    if ((verb == "hide" || verb == "flag") && arguments == 1) {
+      const std::optional<CK_ULONG> value = ParseName(words[1]);
+      if (!value.has_value()) return "unknown name";
+      if (verb == "hide") hidden_.push_back(*value);
+      if (verb == "flag") flags_ |= *value;
+      return "";
+    }
+    if (verb == "attribute" && (arguments == 2 || arguments == 3)) {
+      const std::optional<CK_ULONG> type = ParseName(words[2]);
+      const std::optional<std::string> value = ParseHex(arguments == 3 ? words[3] : "");
+      if (!type.has_value()) return "unknown attribute";
+      if (!value.has_value()) return "the value is not hexadecimal";
+      attributes_.push_back({words[1], *type, *value});
+      return "";
+    }
+    if (verb == "record" && arguments == 0) {
+      recording_ = true;
+      return "";
+    }
+    if (verb == "counts" && arguments == 1) {
+      counts_file_ = words[1];
+      return "";
+    }
+    return "no such directive";
+  }
+
+  std::string ObeyFail(const std::vector<std::string>& words) {
+    if (words.size() < 3) return "fail FUNCTION CODE [WHEN] [forwarded]";
+    const std::optional<CK_ULONG> rv = ParseName(words[2]);
+    if (calls_.count(words[1]) == 0) return "no such function";
+    if (!rv.has_value()) return "unknown code";
+    Failure failure = {words[1], *rv, false, When()};
+    for (size_t i = 3; i < words.size(); ++i) {
+      if (words[i] == "forwarded") {
+        failure.forwarded = true;
+        continue;
+      }
+      const std::optional<When> when = ParseWhen(words[i]);
+      if (!when.has_value()) return "no such call=";
+      failure.when = *when;
+    }
+    failures_.push_back(failure);
+    return "";
+  }
+
+  // Filled while the module is loaded, then only read.
+  std::map<std::string, std::atomic<uint64_t>*> calls_;
+  std::mutex mu_;
+  std::vector<Failure> failures_;
+  std::vector<Hold> holds_;
+  std::vector<When> vanishes_;
+  std::vector<CK_MECHANISM_TYPE> hidden_;
+  CK_FLAGS flags_ = 0;
+  std::vector<FakedAttribute> attributes_;
+  bool recording_ = false;
+  std::string recorded_;
+  std::string counts_file_;
+};
+
+CK_FUNCTION_LIST real;   // the real module's
+CK_FUNCTION_LIST inner;  // `real` with the functions below in place of some
+CK_FUNCTION_LIST outer;  // what the caller gets
+
+// The inner layer.
+
+CK_RV Finalize(void* reserved) {
+  State::Get().WriteCounts();
+  return real.C_Finalize(reserved);
+}
+
+CK_RV GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO* info) {
+  const CK_RV rv = real.C_GetTokenInfo(slot, info);
+  if (rv == CKR_OK) info->flags |= State::Get().flags();
+  return rv;
+}
+
+CK_RV GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE* list, CK_ULONG* count) {
+  const CK_RV rv = real.C_GetMechanismList(slot, list, count);
+  // Asked for the number alone, one that is too large is as good.
+  if (rv != CKR_OK || list == nullptr) return rv;
+  CK_MECHANISM_TYPE* const end = std::remove_if(
+      list, list + *count, [](CK_MECHANISM_TYPE type) { return State::Get().IsHidden(type); });
+  *count = static_cast<CK_ULONG>(end - list);
+  return rv;
+}
+
+CK_RV GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO* info) {
+  if (State::Get().IsHidden(type)) return CKR_MECHANISM_INVALID;
+  return real.C_GetMechanismInfo(slot, type, info);
+}
+
+CK_RV CreateObject(CK_SESSION_HANDLE session, CK_ATTRIBUTE* attributes, CK_ULONG count,
+                   CK_OBJECT_HANDLE* object) {
+  for (CK_ULONG i = 0; i < count; ++i) {
+    State::Get().Record(attributes[i].pValue, attributes[i].ulValueLen);
+  }
+  return real.C_CreateObject(session, attributes, count, object);
+}
+
+std::string LabelOf(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object) {
+  char label[256];
+  CK_ATTRIBUTE attribute = {CKA_LABEL, label, sizeof(label)};
+  if (real.C_GetAttributeValue(session, object, &attribute, 1) != CKR_OK) return "";
+  return std::string(label, attribute.ulValueLen);
+}
+
+CK_RV Fake(const std::string& value, CK_ATTRIBUTE* attribute) {
+  const bool fits = attribute->pValue == nullptr || attribute->ulValueLen >= value.size();
+  if (fits && attribute->pValue != nullptr) {
+    std::memcpy(attribute->pValue, value.data(), value.size());
+  }
+  attribute->ulValueLen = fits ? value.size() : CK_UNAVAILABLE_INFORMATION;
+  return fits ? CKR_OK : CKR_BUFFER_TOO_SMALL;
+}
+
+CK_RV GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                        CK_ATTRIBUTE* attributes, CK_ULONG count) {
+  // A faked value can be longer than the real one, so the caller's room is noted first.
+  const std::vector<CK_ATTRIBUTE> asked(attributes, attributes + count);
+  CK_RV rv = real.C_GetAttributeValue(session, object, attributes, count);
+  const std::vector<FakedAttribute> fakes = State::Get().attributes();
+  const std::string label = fakes.empty() ? "" : LabelOf(session, object);
+  for (CK_ULONG i = 0; i < count; ++i) {
+    for (const FakedAttribute& fake : fakes) {
+      if (fake.label != label || fake.type != attributes[i].type) continue;
+      attributes[i].ulValueLen = asked[i].ulValueLen;
+      rv = Fake(fake.value, &attributes[i]);
+    }
+    if (rv == CKR_OK) State::Get().Record(attributes[i].pValue, attributes[i].ulValueLen);
+  }
+  return rv;
+}
+
+CK_RV Encrypt(CK_SESSION_HANDLE session, unsigned char* data, CK_ULONG data_size,
+              unsigned char* out, CK_ULONG* out_size) {
+  State::Get().Record(data, data_size);
+  const CK_RV rv = real.C_Encrypt(session, data, data_size, out, out_size);
+  if (rv == CKR_OK) State::Get().Record(out, *out_size);
+  return rv;
+}
+
+CK_RV Decrypt(CK_SESSION_HANDLE session, unsigned char* data, CK_ULONG data_size,
+              unsigned char* out, CK_ULONG* out_size) {
+  State::Get().Record(data, data_size);
+  const CK_RV rv = real.C_Decrypt(session, data, data_size, out, out_size);
+  if (rv == CKR_OK) State::Get().Record(out, *out_size);
+  return rv;
+}
+
+CK_RV GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_ATTRIBUTE* attributes,
+                  CK_ULONG count, CK_OBJECT_HANDLE* key) {
+  const CK_RV rv = real.C_GenerateKey(session, mechanism, attributes, count, key);
+  if (State::Get().Vanishes() && rv == CKR_OK) real.C_DestroyObject(session, *key);
+  return rv;
+}
+
+CK_RV WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE wrapping_key,
+              CK_OBJECT_HANDLE key, unsigned char* out, CK_ULONG* out_size) {
+  const CK_RV rv = real.C_WrapKey(session, mechanism, wrapping_key, key, out, out_size);
+  if (rv == CKR_OK) State::Get().Record(out, *out_size);
+  return rv;
+}
+
+CK_RV UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE unwrapping_key,
+                unsigned char* wrapped, CK_ULONG wrapped_size, CK_ATTRIBUTE* attributes,
+                CK_ULONG count, CK_OBJECT_HANDLE* key) {
+  State::Get().Record(wrapped, wrapped_size);
+  return real.C_UnwrapKey(session, mechanism, unwrapping_key, wrapped, wrapped_size, attributes,
+                          count, key);
+}
+
+CK_RV GenerateRandom(CK_SESSION_HANDLE session, unsigned char* out, CK_ULONG size) {
+  const CK_RV rv = real.C_GenerateRandom(session, out, size);
+  if (rv == CKR_OK) State::Get().Record(out, size);
+  return rv;
+}
+
+// The outer layer.
+
+// Waits until the other side of the FIFO has come and gone (HoldPoint).
+void WaitAt(const std::string& fifo) {
+  const int fd = open(fifo.c_str(), O_RDONLY | O_CLOEXEC);
+  char c;
+  while (fd >= 0 && read(fd, &c, 1) > 0) {
+  }
+  if (fd >= 0) close(fd);
+}
+
+template <auto Member>
+struct Interposer;
+
+template <typename... Args, CK_RV (*CK_FUNCTION_LIST::*Member)(Args...)>
+struct Interposer<Member> {
+  static inline const char* name = nullptr;
+  static inline std::atomic<uint64_t> calls = 0;
+
+  static CK_RV Call(Args... args) {
+    ++calls;
+    const Decision decision = State::Get().Decide(name);
+    for (const std::string& fifo : decision.fifos) WaitAt(fifo);
+    if (decision.failure.has_value() && !decision.failure->forwarded) return decision.failure->rv;
+    const CK_RV rv = (inner.*Member)(args...);
+    return decision.failure.has_value() ? decision.failure->rv : rv;
+  }
+
+  static void Install(const char* function) {
+    name = function;
+    outer.*Member = &Call;
+    State::Get().Know(name, &calls);
+  }
+};
+
+void InstallAll() {
+#define INSTALL(function) Interposer<&CK_FUNCTION_LIST::function>::Install(#function)
+  INSTALL(C_Initialize);
+  INSTALL(C_Finalize);
+  INSTALL(C_GetInfo);
+  INSTALL(C_GetSlotList);
+  INSTALL(C_GetSlotInfo);
+  INSTALL(C_GetTokenInfo);
+  INSTALL(C_GetMechanismList);
+  INSTALL(C_GetMechanismInfo);
+  INSTALL(C_InitToken);
+  INSTALL(C_InitPIN);
+  INSTALL(C_SetPIN);
+  INSTALL(C_OpenSession);
+  INSTALL(C_CloseSession);
+  INSTALL(C_CloseAllSessions);
+  INSTALL(C_GetSessionInfo);
+  INSTALL(C_GetOperationState);
+  INSTALL(C_SetOperationState);
+  INSTALL(C_Login);
+  INSTALL(C_Logout);
+  INSTALL(C_CreateObject);
+  INSTALL(C_CopyObject);
+  INSTALL(C_DestroyObject);
+  INSTALL(C_GetObjectSize);
+  INSTALL(C_GetAttributeValue);
+  INSTALL(C_SetAttributeValue);
+  INSTALL(C_FindObjectsInit);
+  INSTALL(C_FindObjects);
+  INSTALL(C_FindObjectsFinal);
+  INSTALL(C_EncryptInit);
+  INSTALL(C_Encrypt);
+  INSTALL(C_EncryptUpdate);
+  INSTALL(C_EncryptFinal);
+  INSTALL(C_DecryptInit);
+  INSTALL(C_Decrypt);
+  INSTALL(C_DecryptUpdate);
+  INSTALL(C_DecryptFinal);
+  INSTALL(C_DigestInit);
+  INSTALL(C_Digest);
+  INSTALL(C_DigestUpdate);
+  INSTALL(C_DigestKey);
+  INSTALL(C_DigestFinal);
+  INSTALL(C_SignInit);
+  INSTALL(C_Sign);
+  INSTALL(C_SignUpdate);
+  INSTALL(C_SignFinal);
+  INSTALL(C_SignRecoverInit);
+  INSTALL(C_SignRecover);
+  INSTALL(C_VerifyInit);
+  INSTALL(C_Verify);
+  INSTALL(C_VerifyUpdate);
+  INSTALL(C_VerifyFinal);
+  INSTALL(C_VerifyRecoverInit);
+  INSTALL(C_VerifyRecover);
+  INSTALL(C_DigestEncryptUpdate);
+  INSTALL(C_DecryptDigestUpdate);
+  INSTALL(C_SignEncryptUpdate);
+  INSTALL(C_DecryptVerifyUpdate);
+  INSTALL(C_GenerateKey);
+  INSTALL(C_GenerateKeyPair);
+  INSTALL(C_WrapKey);
+  INSTALL(C_UnwrapKey);
+  INSTALL(C_DeriveKey);
+  INSTALL(C_SeedRandom);
+  INSTALL(C_GenerateRandom);
+  INSTALL(C_GetFunctionStatus);
+  INSTALL(C_CancelFunction);
+  INSTALL(C_WaitForSlotEvent);
+#undef INSTALL
+}
+
+bool ReadDirectives(const char* path) {
+  std::ifstream file(path);
+  if (!file) {
+    std::cerr << "fault module: cannot read " << path << "\n";
+    return false;
+  }
+  for (std::string line; std::getline(file, line);) {
+    const std::string wrong = State::Get().Apply(line);
+    if (wrong.empty()) continue;
+    std::cerr << "fault module: " << path << ": " << line << ": " << wrong << "\n";
+    return false;
+  }
+  return true;
+}
+
+bool LoadRealModule() {
+  const char* path = std::getenv("STRONGROOM_TEST_MODULE");
+  if (path == nullptr) {
+    std::cerr << "fault module: STRONGROOM_TEST_MODULE names no module to forward to\n";
+    return false;
+  }
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  const auto get = library != nullptr
+                       ? reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"))
+                       : nullptr;
+  CK_FUNCTION_LIST* functions = nullptr;
+  if (get == nullptr || get(&functions) != CKR_OK) {
+    std::cerr << "fault module: cannot load " << path << "\n";
+    return false;
+  }
+  real = *functions;
+  inner = real;
+  inner.C_Finalize = &Finalize;
+  inner.C_GetTokenInfo = &GetTokenInfo;
+  inner.C_GetMechanismList = &GetMechanismList;
+  inner.C_GetMechanismInfo = &GetMechanismInfo;
+  inner.C_CreateObject = &CreateObject;
+  inner.C_GetAttributeValue = &GetAttributeValue;
+  inner.C_Encrypt = &Encrypt;
+  inner.C_Decrypt = &Decrypt;
+  inner.C_GenerateKey = &GenerateKey;
+  inner.C_WrapKey = &WrapKey;
+  inner.C_UnwrapKey = &UnwrapKey;
+  inner.C_GenerateRandom = &GenerateRandom;
+  outer.version = real.version;
+  const char* directives = std::getenv("STRONGROOM_TEST_FAULTS");
+  return directives == nullptr || ReadDirectives(directives);
+}
+
+CK_RV GetFunctionList(CK_FUNCTION_LIST** list) {
+  static const bool loaded = LoadRealModule();
+  if (!loaded) return CKR_GENERAL_ERROR;
+  *list = &outer;
+  return CKR_OK;
+}
+
+// Before either of the two functions below can be called.
+[[maybe_unused]] const bool installed = [] {
+  InstallAll();
+  // Not the exported one by its name: that could be another library's.
+  outer.C_GetFunctionList = &GetFunctionList;
+  return true;
+}();
+
+}  // namespace
+
+extern "C" {
+
+CK_RV C_GetFunctionList(CK_FUNCTION_LIST** list) { return GetFunctionList(list); }
+
+FaultControl* StrongroomFaultControl() { return &State::Get(); }
+
+}  // extern "C"
+
+}  // namespace strongroom::testing
