@@ -1,0 +1,416 @@
+#include "server/config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/test_directory.h"
+
+namespace strongroom {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+using testing::StatusIs;
+
+constexpr char kComplete[] = R"(# A comment.
+development: false
+reflection: false
+listen:
+  unix:
+    - path: /run/strongroom/orders.sock
+      mode: "0660"
+      principal: orders
+    - path: /run/strongroom/etcd.sock
+      principal: spiffe://bank.example/etcd
+  tcp:
+    - address: 0.0.0.0:7443
+    - address: "[::]:7443"
+tls:
+  certificate: /etc/strongroom/tls/server.pem
+  private_key: /etc/strongroom/tls/server.key
+  client_ca: /etc/strongroom/tls/clients.pem
+token:
+  module: /usr/lib/softhsm/libsofthsm2.so
+  token: pkcs11:token=strongroom;serial=0123456789abcdef
+  pin_file: /run/credentials/strongroomd.service/pin
+  lanes: 32
+store:
+  path: /var/lib/strongroom/store.db
+limits:
+  concurrent_pair_generations: 4
+log:
+  level: warning
+shutdown_grace_seconds: 0
+)";
+
+constexpr char kToken[] =
+    "token: {module: /usr/lib/softhsm/libsofthsm2.so, token: strongroom, pin_file: /run/pin}\n";
+constexpr char kStore[] = "store: {path: /var/lib/strongroom/store.db}\n";
+constexpr char kListen[] = "listen: {unix: [{path: /run/s.sock, principal: orders}]}\n";
+
+absl::StatusOr<Config> Parse(const std::string& yaml) { return ParseConfig("s.yaml", yaml); }
+
+// A file of three lines that is right, with more behind them, from line 4 on.
+std::string RightAnd(const std::string& more) {
+  return absl::StrCat(kToken, kStore, kListen, more);
+}
+
+// A file with this list of TCP listeners, in line 3.
+std::string WithTcp(const std::string& listeners, const std::string& more) {
+  return absl::StrCat(kToken, kStore, "listen: {tcp: [", listeners, "]}\n", more);
+}
+
+// The lines of the error.
+std::vector<std::string> Mistakes(const std::string& yaml) {
+  const absl::StatusOr<Config> config = Parse(yaml);
+  if (config.ok()) return {};
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
+  return absl::StrSplit(std::string(config.status().message()), '\n');
+}
+
+TEST(ConfigTest, CompleteFileIsRead) {
+  ASSERT_OK_AND_ASSIGN(const Config config, Parse(kComplete));
+  EXPECT_FALSE(config.development);
+  EXPECT_FALSE(config.reflection);
+  ASSERT_EQ(config.unix_sockets.size(), 2u);
+  EXPECT_EQ(config.unix_sockets[0].path, "/run/strongroom/orders.sock");
+  EXPECT_EQ(config.unix_sockets[0].mode, 0660);
+  EXPECT_EQ(config.unix_sockets[0].principal, "orders");
+  EXPECT_EQ(config.unix_sockets[1].path, "/run/strongroom/etcd.sock");
+  EXPECT_EQ(config.unix_sockets[1].mode, 0600);
+  EXPECT_EQ(config.unix_sockets[1].principal, "spiffe://bank.example/etcd");
+  ASSERT_EQ(config.tcp.size(), 2u);
+  EXPECT_EQ(config.tcp[0].address, "0.0.0.0:7443");
+  EXPECT_EQ(config.tcp[1].address, "[::]:7443");
+  ASSERT_TRUE(config.tls.has_value());
+  EXPECT_EQ(config.tls->certificate, "/etc/strongroom/tls/server.pem");
+  EXPECT_EQ(config.tls->private_key, "/etc/strongroom/tls/server.key");
+  EXPECT_EQ(config.tls->client_ca, "/etc/strongroom/tls/clients.pem");
+  EXPECT_EQ(config.token.module, "/usr/lib/softhsm/libsofthsm2.so");
+  EXPECT_EQ(config.token.token, "pkcs11:token=strongroom;serial=0123456789abcdef");
+  EXPECT_EQ(config.token.pin_file, "/run/credentials/strongroomd.service/pin");
+  EXPECT_EQ(config.token.lanes, 32);
+  EXPECT_EQ(config.store_path, "/var/lib/strongroom/store.db");
+  EXPECT_EQ(config.concurrent_pair_generations, 4);
+  EXPECT_EQ(config.log_level, LogLevel::kWarning);
+  EXPECT_EQ(config.shutdown_grace, std::chrono::seconds(0));
+}
+
+TEST(ConfigTest, WhatIsLeftOutHasADefault) {
+  ASSERT_OK_AND_ASSIGN(const Config config, Parse(RightAnd("")));
+  EXPECT_FALSE(config.development);
+  EXPECT_TRUE(config.reflection);
+  EXPECT_EQ(config.unix_sockets[0].mode, 0600);
+  EXPECT_THAT(config.tcp, IsEmpty());
+  EXPECT_FALSE(config.tls.has_value());
+  EXPECT_EQ(config.concurrent_pair_generations, 1);
+  EXPECT_GT(config.token.lanes, config.concurrent_pair_generations);
+  EXPECT_EQ(config.log_level, LogLevel::kInfo);
+  EXPECT_EQ(config.shutdown_grace, std::chrono::seconds(10));
+}
+
+TEST(ConfigTest, EveryMistakeIsReportedAtOnceInTheOrderOfLines) {
+  EXPECT_THAT(Mistakes(R"(development: maybe
+listen:
+  unix:
+    - path: orders.sock
+      mode: "0666"
+    - path: /run/b.sock
+      principal: two words
+  tcp:
+    - address: 10.0.0.1
+tls:
+  certificate: server.pem
+token:
+  token: strongroom
+  lanes: many
+  pin: "1234"
+store:
+limits:
+  concurrent_pair_generations: 0
+colour: blue
+colour: red
+)"),
+              ElementsAre(StartsWith("s.yaml:1: development: has to be true or false"),
+                          StartsWith("s.yaml:4: listen.unix[0].path: is \"orders.sock\"; "
+                                     "it has to be an absolute path"),
+                          StartsWith("s.yaml:4: listen.unix[0].principal: is required"),
+                          StartsWith("s.yaml:5: listen.unix[0].mode: is \"0666\"; valid are"),
+                          StartsWith("s.yaml:7: listen.unix[1].principal: has to be 1 to 256"),
+                          StartsWith("s.yaml:9: listen.tcp[0].address: is \"10.0.0.1\"; "
+                                     "a right one is HOST:PORT"),
+                          StartsWith("s.yaml:10: tls.client_ca: is required"),
+                          StartsWith("s.yaml:10: tls.private_key: is required"),
+                          StartsWith("s.yaml:11: tls.certificate: is \"server.pem\"; "
+                                     "it has to be an absolute path"),
+                          StartsWith("s.yaml:12: token.module: is required"),
+                          StartsWith("s.yaml:12: token.pin_file: is required"),
+                          StartsWith("s.yaml:14: token.lanes: has to be a whole number"),
+                          StartsWith("s.yaml:15: token.pin: is not a field; valid are lanes, "
+                                     "module, pin_file, token"),
+                          StartsWith("s.yaml:16: store: has to be a map"),
+                          StartsWith("s.yaml:18: limits.concurrent_pair_generations: has to be a "
+                                     "whole number from 1 to"),
+                          StartsWith("s.yaml:19: colour: is not a field"),
+                          StartsWith("s.yaml:20: colour: is not a field")));
+}
+
+TEST(ConfigTest, MissingSectionsAreReported) {
+  EXPECT_THAT(Mistakes("development: true\n"),
+              ElementsAre(StartsWith("s.yaml:1: listen: is required"),
+                          StartsWith("s.yaml:1: store: is required"),
+                          StartsWith("s.yaml:1: token: is required")));
+}
+
+TEST(ConfigTest, WhatIsNoMapOfFieldsIsReported) {
+  EXPECT_THAT(Mistakes(""), ElementsAre(AllOf(StartsWith("s.yaml:1: "), HasSubstr("a map"))));
+  EXPECT_THAT(Mistakes("- a\n- b\n"), ElementsAre(HasSubstr("a map")));
+  EXPECT_THAT(Mistakes("text"), ElementsAre(HasSubstr("a map")));
+  EXPECT_THAT(Mistakes("listen:\n  tcp: [\nstore: }"),
+              ElementsAre(AllOf(StartsWith("s.yaml:3: "), HasSubstr("is not YAML"))));
+  EXPECT_THAT(Mistakes(RightAnd("log: info\n")), ElementsAre("s.yaml:4: log: has to be a map of "
+                                                             "fields"));
+  EXPECT_THAT(Mistakes(RightAnd("log: [info]\n")),
+              ElementsAre("s.yaml:4: log: has to be a map of fields"));
+  EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, "listen: {unix: /run/s.sock}\n")),
+              Contains(StartsWith("s.yaml:3: listen.unix: has to be a list")));
+  EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, "listen: {unix: [/run/s.sock]}\n")),
+              Contains(StartsWith("s.yaml:3: listen.unix[0]: has to be a map of fields")));
+}
+
+TEST(ConfigTest, FieldThatIsNoTextIsReported) {
+  for (const char* wrong : {"{a: b}", "[a]", "\"\"", "~", ""}) {
+    EXPECT_THAT(Mistakes(absl::StrCat(kToken, kListen, "store:\n  path: ", wrong, "\n")),
+                ElementsAre("s.yaml:4: store.path: has to be a text"))
+        << wrong;
+  }
+}
+
+TEST(ConfigTest, UnknownFieldsAreReportedWhereverTheyAre) {
+  EXPECT_THAT(Mistakes(RightAnd("lanes: 4\n")),
+              ElementsAre(AllOf(StartsWith("s.yaml:4: lanes: is not a field; valid are"),
+                                HasSubstr("development"), HasSubstr("token"))));
+  EXPECT_THAT(Mistakes(RightAnd("log: {level: info, file: /var/log/s}\n")),
+              ElementsAre("s.yaml:4: log.file: is not a field; valid are level"));
+  EXPECT_THAT(Mistakes(WithTcp("{address: 127.0.0.1:1, tls: no}", "development: true\n")),
+              ElementsAre("s.yaml:3: listen.tcp[0].tls: is not a field; valid are address"));
+  EXPECT_THAT(
+      Mistakes(absl::StrCat(kToken, kStore,
+                            "listen: {unix: [{path: /s, principal: p, owner: root}]}\n")),
+      ElementsAre(
+          "s.yaml:3: listen.unix[0].owner: is not a field; valid are mode, path, principal"));
+  EXPECT_THAT(Mistakes(RightAnd("? [a, b]\n: c\n")),
+              ElementsAre(HasSubstr("the name of a field has to be a text")));
+}
+
+TEST(ConfigTest, FieldsThatAreThereTwiceAreReported) {
+  EXPECT_THAT(Mistakes(RightAnd("development: true\ndevelopment: false\n")),
+              ElementsAre("s.yaml:5: development: is there twice"));
+  EXPECT_THAT(Mistakes(RightAnd("store: {path: /other.db}\n")),
+              ElementsAre("s.yaml:4: store: is there twice"));
+  EXPECT_THAT(Mistakes(RightAnd("log:\n  level: info\n  level: debug\n")),
+              ElementsAre("s.yaml:6: log.level: is there twice"));
+}
+
+TEST(ConfigTest, NumbersHaveTheirRange) {
+  for (const char* wrong : {"0", "-1", "1025", "1.5", "0x10", "many", "99999999999999999999"}) {
+    EXPECT_THAT(Mistakes(absl::StrCat(kStore, kListen,
+                                      "token: {module: /m, token: t, pin_file: /p, lanes:", " ",
+                                      wrong, "}\n")),
+                ElementsAre("s.yaml:3: token.lanes: has to be a whole number from 1 to 1024"))
+        << wrong;
+  }
+  for (const char* wrong : {"0", "257"}) {
+    EXPECT_THAT(
+        Mistakes(RightAnd(absl::StrCat("limits: {concurrent_pair_generations: ", wrong, "}\n"))),
+        ElementsAre("s.yaml:4: limits.concurrent_pair_generations: has to be a whole number from 1 "
+                    "to 256"));
+  }
+  for (const char* wrong : {"-1", "601"}) {
+    EXPECT_THAT(Mistakes(RightAnd(absl::StrCat("shutdown_grace_seconds: ", wrong, "\n"))),
+                ElementsAre("s.yaml:4: shutdown_grace_seconds: has to be a whole number from 0 to "
+                            "600"));
+  }
+}
+
+TEST(ConfigTest, SwitchesAreTrueOrFalse) {
+  for (const char* field : {"development", "reflection"}) {
+    for (const char* wrong : {"yes", "on", "1", "True", "[true]", "\"\""}) {
+      EXPECT_THAT(Mistakes(RightAnd(absl::StrCat(field, ": ", wrong, "\n"))),
+                  ElementsAre(absl::StrCat("s.yaml:4: ", field, ": has to be true or false")));
+    }
+  }
+}
+
+TEST(ConfigTest, LanesAreMoreThanThePairsThatAreGeneratedAtATime) {
+  const auto with = [](int lanes, int pairs) {
+    return absl::StrCat(kStore, kListen, "limits: {concurrent_pair_generations: ", pairs, "}\n",
+                        "token: {module: /m, token: t, pin_file: /p, lanes: ", lanes, "}\n");
+  };
+  EXPECT_OK(Parse(with(2, 1)));
+  EXPECT_OK(Parse(with(5, 4)));
+  for (const auto& [lanes, pairs] : {std::pair{1, 1}, std::pair{4, 4}, std::pair{2, 8}}) {
+    EXPECT_THAT(
+        Mistakes(with(lanes, pairs)),
+        ElementsAre(AllOf(StartsWith(absl::StrCat("s.yaml:4: token.lanes: is ", lanes)),
+                          HasSubstr(absl::StrCat("limits.concurrent_pair_generations (", pairs)))));
+  }
+  ASSERT_OK_AND_ASSIGN(const Config config,
+                       Parse(RightAnd("limits: {concurrent_pair_generations: 256}\n")));
+  EXPECT_GT(config.token.lanes, 256);
+}
+
+// --- Listening
+// ------------------------------------------------------------------------------------
+
+TEST(ConfigTest, SocketIsForItsOwnerOrItsGroup) {
+  const auto with = [](const std::string& mode) {
+    return absl::StrCat(kToken, kStore, "listen: {unix: [{path: /s, principal: p, mode: ", mode,
+                        "}]}\n");
+  };
+  for (const char* right : {"0600", "\"0600\"", "600"}) {
+    ASSERT_OK_AND_ASSIGN(const Config config, Parse(with(right)));
+    EXPECT_EQ(config.unix_sockets[0].mode, 0600) << right;
+  }
+  for (const char* right : {"0660", "\"0660\"", "660"}) {
+    ASSERT_OK_AND_ASSIGN(const Config config, Parse(with(right)));
+    EXPECT_EQ(config.unix_sockets[0].mode, 0660) << right;
+  }
+  for (const char* wrong : {"0666", "0777", "0606", "0602", "384", "rw", "-1"}) {
+    EXPECT_THAT(Mistakes(with(wrong)),
+                ElementsAre(absl::StrCat("s.yaml:3: listen.unix[0].mode: is \"", wrong,
+                                         "\"; valid are \"0600\" and \"0660\"")));
+  }
+}
+
+TEST(ConfigTest, PrincipalIsOneWordThatCanBePrinted) {
+  const auto with = [](const std::string& principal) {
+    return absl::StrCat(kToken, kStore, "listen: {unix: [{path: /s, principal: \"", principal,
+                        "\"}]}\n");
+  };
+  EXPECT_OK(Parse(with(std::string(256, 'p'))));
+  for (const std::string& wrong :
+       {std::string("two words"), std::string("tab\\there"), std::string("new\\nline"),
+        std::string("\\xe4"), std::string(257, 'p')}) {
+    EXPECT_THAT(Mistakes(with(wrong)),
+                ElementsAre(StartsWith("s.yaml:3: listen.unix[0].principal: has to be 1 to 256")))
+        << wrong;
+  }
+  EXPECT_THAT(Mistakes(with("")),
+              ElementsAre("s.yaml:3: listen.unix[0].principal: has to be a text"));
+}
+
+TEST(ConfigTest, SocketStandsForOnePrincipal) {
+  EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, R"(listen:
+  unix:
+    - {path: /s, principal: a}
+    - {path: /s, principal: b}
+)")),
+              ElementsAre(StartsWith("s.yaml:6: listen.unix[1].path: is listened on twice")));
+}
+
+TEST(ConfigTest, SomethingHasToBeListenedOn) {
+  for (const char* nothing : {"{}", "{unix: [], tcp: []}"}) {
+    EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, "listen: ", nothing, "\n")),
+                ElementsAre(StartsWith("s.yaml:3: listen: names nothing to listen on")));
+  }
+}
+
+TEST(ConfigTest, AddressIsAHostAndAPort) {
+  for (const char* right : {"127.0.0.1:7443", "127.0.0.1:0", "localhost:65535", "\"[::1]:7443\""}) {
+    EXPECT_OK(Parse(WithTcp(absl::StrCat("{address: ", right, "}"), "development: true\n")));
+  }
+  for (const char* wrong : {"127.0.0.1", "127.0.0.1:", ":7443", "127.0.0.1:65536", "127.0.0.1:-1",
+                            "127.0.0.1:http", "7443"}) {
+    EXPECT_THAT(
+        Mistakes(WithTcp(absl::StrCat("{address: \"", wrong, "\"}"), "development: true\n")),
+        ElementsAre(StartsWith(absl::StrCat("s.yaml:3: listen.tcp[0].address: is \"", wrong,
+                                            "\"; a right one is HOST:PORT"))))
+        << wrong;
+  }
+}
+
+TEST(ConfigTest, PlaintextIsForDevelopmentOnly) {
+  for (const char* development : {"", "development: false\n"}) {
+    EXPECT_THAT(Mistakes(WithTcp("{address: 127.0.0.1:7443}", development)),
+                ElementsAre(AllOf(StartsWith("s.yaml:3: listen.tcp[0].address: needs a \"tls\""),
+                                  HasSubstr("development: true"))));
+  }
+  EXPECT_OK(Parse(WithTcp("{address: 127.0.0.1:7443}", "development: true\n")));
+}
+
+TEST(ConfigTest, PlaintextIsForLoopbackOnly) {
+  for (const char* loopback : {"127.0.0.1:1", "127.255.255.254:1", "localhost:1", "[::1]:1"}) {
+    EXPECT_OK(Parse(WithTcp(absl::StrCat("{address: \"", loopback, "\"}"), "development: true\n")))
+        << loopback;
+  }
+  for (const char* other : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "128.0.0.1:1", "bank.example:1",
+                            // Names, which stand for any address.
+                            "127.0.0.1.bank.example:1", "127.bank.example:1",
+                            "localhost.bank.example:1", "127.1:1", "[::ffff:10.0.0.1]:1"}) {
+    EXPECT_THAT(
+        Mistakes(WithTcp(absl::StrCat("{address: \"", other, "\"}"), "development: true\n")),
+        ElementsAre(AllOf(StartsWith("s.yaml:3: listen.tcp[0].address: is "),
+                          HasSubstr("plaintext is only for loopback"))))
+        << other;
+  }
+}
+
+TEST(ConfigTest, TlsIsForEveryAddress) {
+  const std::string tls = "tls: {certificate: /c, private_key: /k, client_ca: /a}\n";
+  for (const char* development : {"", "development: true\n"}) {
+    EXPECT_OK(Parse(WithTcp("{address: \"0.0.0.0:7443\"}, {address: \"bank.example:7443\"}",
+                            absl::StrCat(tls, development))));
+  }
+  // Without a CA for the clients there is no TLS.
+  EXPECT_THAT(
+      Mistakes(WithTcp("{address: \"0.0.0.0:7443\"}", "tls: {certificate: /c, private_key: /k}\n")),
+      ElementsAre("s.yaml:4: tls.client_ca: is required"));
+}
+
+TEST(ConfigTest, LogHasFourLevels) {
+  const auto level_of = [](const char* name) {
+    const absl::StatusOr<Config> config = Parse(RightAnd(absl::StrCat("log: {level: ", name, "}")));
+    EXPECT_OK(config);
+    return config.ok() ? config->log_level : LogLevel::kInfo;
+  };
+  EXPECT_EQ(level_of("debug"), LogLevel::kDebug);
+  EXPECT_EQ(level_of("info"), LogLevel::kInfo);
+  EXPECT_EQ(level_of("warning"), LogLevel::kWarning);
+  EXPECT_EQ(level_of("error"), LogLevel::kError);
+  EXPECT_THAT(Mistakes(RightAnd("log: {level: INFO}\n")),
+              ElementsAre("s.yaml:4: log.level: is \"INFO\"; valid are debug, info, warning and "
+                          "error"));
+}
+
+// --- Files
+// ----------------------------------------------------------------------------------------
+
+TEST(ConfigTest, FileIsReadAndNamedInItsMistakes) {
+  ASSERT_OK_AND_ASSIGN(const std::string directory, testing::MakeTestDirectory());
+  const std::string right = directory + "/right.yaml";
+  std::ofstream(right) << kComplete;
+  EXPECT_OK(LoadConfig(right));
+  const std::string wrong = directory + "/wrong.yaml";
+  std::ofstream(wrong) << RightAnd("colour: blue\n");
+  EXPECT_THAT(LoadConfig(wrong),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       StartsWith(absl::StrCat(wrong, ":4: colour: is not a field"))));
+  EXPECT_THAT(LoadConfig(directory + "/none.yaml"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr(directory + "/none.yaml")));
+}
+
+}  // namespace
+}  // namespace strongroom

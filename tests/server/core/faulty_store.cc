@@ -1,0 +1,105 @@
+#include "tests/server/core/faulty_store.h"
+
+namespace strongroom::core {
+
+using store::AliasRecord;
+using store::KeyRecord;
+using store::KeyState;
+using store::KeyVersionRecord;
+using store::PendingVersion;
+
+// The body of a member: its fault, or what the store says.
+#define FORWARD(member, ...)                                                  \
+  if (const absl::Status fault = FaultOf(#member); !fault.ok()) return fault; \
+  return store_.member(__VA_ARGS__)
+
+void FaultyStore::Fail(const std::string& member, const absl::Status& status) {
+  MutexLock lock(mu_);
+  faults_[member] = status;
+}
+
+void FaultyStore::Mend() {
+  MutexLock lock(mu_);
+  faults_.clear();
+}
+
+absl::Status FaultyStore::FaultOf(const std::string& member) {
+  MutexLock lock(mu_);
+  const auto it = faults_.find(member);
+  return it != faults_.end() ? it->second : absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<std::string>> FaultyStore::GetTokenSerial() {
+  FORWARD(GetTokenSerial);
+}
+
+absl::Status FaultyStore::BindToken(absl::string_view serial) { FORWARD(BindToken, serial); }
+
+absl::Status FaultyStore::BeginKey(const KeyRecord& key, const KeyVersionId& first_version) {
+  if (on_begin_key_) on_begin_key_(first_version);
+  FORWARD(BeginKey, key, first_version);
+}
+
+absl::Status FaultyStore::BeginVersion(const KeyId& key_id, const KeyVersionId& version,
+                                       absl::Time create_time) {
+  FORWARD(BeginVersion, key_id, version, create_time);
+}
+
+absl::StatusOr<KeyVersionRecord> FaultyStore::CommitVersion(const KeyVersionId& version) {
+  FORWARD(CommitVersion, version);
+}
+
+absl::Status FaultyStore::DropPendingVersion(const KeyVersionId& version) {
+  FORWARD(DropPendingVersion, version);
+}
+
+absl::StatusOr<std::vector<PendingVersion>> FaultyStore::ListPendingVersions() {
+  FORWARD(ListPendingVersions);
+}
+
+absl::StatusOr<KeyRecord> FaultyStore::GetKey(const KeyId& id) { FORWARD(GetKey, id); }
+
+absl::Status FaultyStore::SetKeyState(const KeyId& id, KeyState state) {
+  FORWARD(SetKeyState, id, state);
+}
+
+absl::StatusOr<std::vector<KeyRecord>> FaultyStore::ListKeys(const std::optional<KeyId>& after,
+                                                             int limit) {
+  FORWARD(ListKeys, after, limit);
+}
+
+absl::StatusOr<KeyVersionRecord> FaultyStore::GetKeyVersion(const KeyVersionId& id) {
+  FORWARD(GetKeyVersion, id);
+}
+
+absl::StatusOr<std::vector<KeyVersionRecord>> FaultyStore::ListKeyVersions(const KeyId& key_id,
+                                                                           int32_t after_number,
+                                                                           int limit) {
+  FORWARD(ListKeyVersions, key_id, after_number, limit);
+}
+
+absl::StatusOr<std::vector<KeyVersionRecord>> FaultyStore::ListAllKeyVersions() {
+  FORWARD(ListAllKeyVersions);
+}
+
+absl::Status FaultyStore::CreateAlias(const AliasRecord& alias) { FORWARD(CreateAlias, alias); }
+
+absl::StatusOr<AliasRecord> FaultyStore::UpdateAlias(absl::string_view name, const KeyId& key_id,
+                                                     absl::Time update_time) {
+  FORWARD(UpdateAlias, name, key_id, update_time);
+}
+
+absl::Status FaultyStore::DeleteAlias(absl::string_view name) { FORWARD(DeleteAlias, name); }
+
+absl::StatusOr<AliasRecord> FaultyStore::GetAlias(absl::string_view name) {
+  FORWARD(GetAlias, name);
+}
+
+absl::StatusOr<std::vector<AliasRecord>> FaultyStore::ListAliases(
+    const std::optional<KeyId>& key_id, absl::string_view after_name, int limit) {
+  FORWARD(ListAliases, key_id, after_name, limit);
+}
+
+#undef FORWARD
+
+}  // namespace strongroom::core

@@ -1,0 +1,69 @@
+#ifndef STRONGROOM_TESTS_SERVER_CORE_FAULTY_STORE_H_
+#define STRONGROOM_TESTS_SERVER_CORE_FAULTY_STORE_H_
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "platform/mutex.h"
+#include "server/store/store.h"
+
+namespace strongroom::core {
+
+// Forwards to a real store, and fails where a test wants it to. Thread-safe.
+class FaultyStore final : public store::Store {
+ public:
+  // `store` outlives this.
+  explicit FaultyStore(store::Store& store) : store_(store) {}
+
+  // From now on calls of this member, e.g. "GetKey", fail without reaching the store.
+  void Fail(const std::string& member, const absl::Status& status);
+  // No more failures.
+  void Mend();
+  // Called with the first version's id before a key begins.
+  void OnBeginKey(std::function<void(const KeyVersionId&)> hook) { on_begin_key_ = hook; }
+
+  StoreId id() const override { return store_.id(); }
+  absl::StatusOr<std::optional<std::string>> GetTokenSerial() override;
+  absl::Status BindToken(absl::string_view serial) override;
+  absl::Status BeginKey(const store::KeyRecord& key, const KeyVersionId& first_version) override;
+  absl::Status BeginVersion(const KeyId& key_id, const KeyVersionId& version,
+                            absl::Time create_time) override;
+  absl::StatusOr<store::KeyVersionRecord> CommitVersion(const KeyVersionId& version) override;
+  absl::Status DropPendingVersion(const KeyVersionId& version) override;
+  absl::StatusOr<std::vector<store::PendingVersion>> ListPendingVersions() override;
+  absl::StatusOr<store::KeyRecord> GetKey(const KeyId& id) override;
+  absl::Status SetKeyState(const KeyId& id, store::KeyState state) override;
+  absl::StatusOr<std::vector<store::KeyRecord>> ListKeys(const std::optional<KeyId>& after,
+                                                         int limit) override;
+  absl::StatusOr<store::KeyVersionRecord> GetKeyVersion(const KeyVersionId& id) override;
+  absl::StatusOr<std::vector<store::KeyVersionRecord>> ListKeyVersions(const KeyId& key_id,
+                                                                       int32_t after_number,
+                                                                       int limit) override;
+  absl::StatusOr<std::vector<store::KeyVersionRecord>> ListAllKeyVersions() override;
+  absl::Status CreateAlias(const store::AliasRecord& alias) override;
+  absl::StatusOr<store::AliasRecord> UpdateAlias(absl::string_view name, const KeyId& key_id,
+                                                 absl::Time update_time) override;
+  absl::Status DeleteAlias(absl::string_view name) override;
+  absl::StatusOr<store::AliasRecord> GetAlias(absl::string_view name) override;
+  absl::StatusOr<std::vector<store::AliasRecord>> ListAliases(const std::optional<KeyId>& key_id,
+                                                              absl::string_view after_name,
+                                                              int limit) override;
+
+ private:
+  absl::Status FaultOf(const std::string& member) ABSL_LOCKS_EXCLUDED(mu_);
+
+  store::Store& store_;
+  std::function<void(const KeyVersionId&)> on_begin_key_;
+  Mutex mu_;
+  std::map<std::string, absl::Status> faults_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace strongroom::core
+
+#endif  // STRONGROOM_TESTS_SERVER_CORE_FAULTY_STORE_H_
