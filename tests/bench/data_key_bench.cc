@@ -169,7 +169,10 @@ void Print(const std::string& name, const Figure& figure, double limit) {
 int Run(const Settings& settings) {
   auto token_files = testing::SoftHsmToken::Create();
   if (!token_files.ok()) Die(std::string(token_files.status().message()));
-  const std::string socket_path = absl::StrCat(token_files->directory(), "/s");
+  // The path of a socket has at most 107 bytes, which a test's own folder may exceed.
+  char socket_folder[] = "/tmp/strongroom-bench.XXXXXX";
+  if (mkdtemp(socket_folder) == nullptr) Die("cannot make a folder in /tmp");
+  const std::string socket_path = absl::StrCat(socket_folder, "/s");
   const auto echo = [&](const std::string& model, int workers, int work_us, bool sleeps) {
     return std::vector<std::string>{
         settings.self,           "--echo",          socket_path, model, std::to_string(workers),
@@ -210,6 +213,9 @@ int Run(const Settings& settings) {
       }
     }
   }
+
+  unlink(socket_path.c_str());
+  rmdir(socket_folder);
 
   // Last, for SoftHSM must not see another process while this one holds its token.
   hsm::TokenOptions options = token_files->options();
