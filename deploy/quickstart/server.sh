@@ -1,0 +1,137 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # it shares its variables with quickstart.sh
+# Part of quickstart.sh: the token, the server and the key.
+
+readonly token_label=strongroom-quickstart
+readonly start_seconds=30
+# More than the configuration's shutdown_grace_seconds.
+readonly stop_seconds=15
+
+random_pin() { head -c 16 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
+
+# Makes the token unless it is there. Its PINs are in files for their owner only, and never on a
+# command line, where other users could read them.
+prepare_token() {
+  local old_umask
+  old_umask=$(umask)
+  umask 077
+  mkdir -p "$home/tokens"
+  local name
+  for name in pin so-pin; do
+    [[ -s $home/$name ]] || random_pin >"$home/$name"
+  done
+  cat >"$home/softhsm2.conf" <<END
+# Written by deploy/quickstart.sh.
+directories.tokendir = $home/tokens
+objectstore.backend = file
+log.level = ERROR
+END
+  cat >"$home/strongroomd.yaml" <<END
+# Written by deploy/quickstart.sh, for trying out. deploy/strongroomd.yaml is for production.
+development: true
+listen:
+  unix:
+    - path: $socket
+      principal: quickstart
+  tcp:
+    - address: 127.0.0.1:0  # a free port
+token:
+  module: /usr/lib/softhsm/libsofthsm2.so
+  token: $token_label
+  pin_file: $home/pin
+store:
+  path: $home/strongroom.db
+END
+  umask "$old_umask"
+  SOFTHSM2_CONF=$home/softhsm2.conf "$bin/init_token" --label "$token_label" \
+    --pin-file "$home/pin" --so-pin-file "$home/so-pin" || fail 'cannot make the token'
+}
+
+# Starts strongroomd and waits until it serves. Sets server_pid, server_log and tcp_address.
+start_server() {
+  server_log=$home/strongroomd.log
+  # It must not hold on to the lock of this run.
+  SOFTHSM2_CONF=$home/softhsm2.conf "$bin/strongroomd" --config "$home/strongroomd.yaml" \
+    >"$server_log" 2>&1 {lock}>&- &
+  server_pid=$!
+  local deadline=$((SECONDS + start_seconds))
+  # The command waits and tries again by itself. The log is looked at too, for another server could
+  # have answered.
+  until ask KmsService health --timeout 1s && find_tcp_address; do
+    server_runs || server_failed 'strongroomd did not start'
+    ((SECONDS < deadline)) || server_failed "strongroomd does not serve after $start_seconds s"
+  done
+}
+
+find_tcp_address() {
+  tcp_address=$(sed -n 's/.*"event":"listening","address":"\(127[^"]*\)".*/\1/p' "$server_log")
+  [[ -n $tcp_address ]]
+}
+
+server_runs() { [[ $(jobs -rp) == "$server_pid" ]]; }
+
+# Ends this run with the server's last words.
+server_failed() {
+  tail -n 20 "$server_log" >&2
+  fail "$1; its log is above, and whole in $server_log"
+}
+
+# Stops the server if it runs: calls under way end first, and nothing is left behind.
+stop_server() {
+  [[ -n $server_pid ]] || return 0
+  local pid=$server_pid status=0
+  server_pid=''
+  kill -TERM "$pid" 2>/dev/null || true
+  timeout "$stop_seconds" tail --pid="$pid" --sleep-interval=0.02 -f /dev/null ||
+    kill -KILL "$pid" 2>/dev/null || true
+  wait "$pid" || status=$?
+  ((status == 0)) || printf 'quickstart: strongroomd ended with status %s\n' "$status" >&2
+}
+
+# ask SERVICE COMMAND...: runs the strongroom command against the listener that stands for the
+# service. Sets ask_ms; the answer is in $work/answer, an error in $work/error, both in JSON.
+ask() {
+  local -a where=(--address "unix:$socket")
+  if [[ $1 == KmsInstanceService ]]; then
+    where=(--address "$tcp_address" --allow-plaintext-loopback --service instance)
+  fi
+  local begin=$EPOCHREALTIME status=0
+  "$bin/strongroom" "${@:2}" "${where[@]}" --output json >"$work/answer" 2>"$work/error" ||
+    status=$?
+  ask_ms=$(((${EPOCHREALTIME/./} - ${begin/./}) / 1000))
+  return "$status"
+}
+
+# answer_field NAME, error_field NAME: a text of the last answer or error, empty if there is none.
+# They are of a kind that needs no escapes in JSON: ids and reasons.
+answer_field() { json_text "$1" "$work/answer"; }
+error_field() { json_text "$1" "$work/error"; }
+json_text() {
+  local pattern="\"$1\": ?\"([^\"]*)\""
+  if [[ $(<"$2") =~ $pattern ]]; then printf '%s' "${BASH_REMATCH[1]}"; fi
+}
+
+# ask_or_fail COMMAND...: for what has to work before anything can be checked.
+ask_or_fail() {
+  ask KmsService "$@" || fail "strongroom $*: $(<"$work/error")"
+}
+
+# Creates the key with its alias, and a second version, unless they are there. Sets key_id,
+# initial_version and primary_version.
+prepare_key() {
+  if ! ask KmsService key describe "$alias_name"; then
+    [[ $(error_field reason) == Forbidden.AliasNotFound ]] ||
+      fail "strongroom key describe: $(<"$work/error")"
+    ask_or_fail key create --description 'quickstart'
+    ask_or_fail alias create "$alias_name" --key-id "$(answer_field key_id)"
+    ask_or_fail key describe "$alias_name"
+  fi
+  if [[ $(answer_field initial_key_version_id) == "$(answer_field primary_key_version_id)" ]]; then
+    ask_or_fail key rotate "$alias_name"
+    ask_or_fail key describe "$alias_name"
+  fi
+  key_id=$(answer_field key_id)
+  initial_version=$(answer_field initial_key_version_id)
+  primary_version=$(answer_field primary_key_version_id)
+  [[ -n $initial_version && $initial_version != "$primary_version" ]] ||
+    fail 'the key was rotated, and its initial and primary version are the same'
+}
