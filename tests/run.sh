@@ -1,8 +1,23 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs them all: the checks of form, every test, and the tests again with sanitizers.
-# The last line is "N passed, M failed", where a run with a sanitizer counts its test cases again.
+# Installs what the tests need and runs them all: the checks of form, every test, and again with sanitizers those that
+# handle memory from outside or run threads. The last line is "N passed, M failed", where a run with a sanitizer counts
+# its test cases again.
+#
+#   tests/run.sh [--long]
+#
+# --long runs everything with sanitizers that can be (the TSan suites stay below gRPC), and the soak for a minute.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+
+asan=(//tests/e2e:soak_test //tests/hsm/... //tests/server/core/... //tests/server/grpc/...)
+tsan=(//tests/hsm:lanes_test //tests/server/core:stress_test //tests/server/grpc:workers_test
+  //tests/server/store:sqlite_store_test)
+soak=()
+if [[ ${1:-} == --long ]]; then
+  asan=(//tests/...)
+  tsan=(//tests/platform/... //tests/hsm/... //tests/testing/... //tests/server/core/... //tests/server/store/...)
+  soak=(--test_env=STRONGROOM_SOAK_SECONDS=60)
+fi
 
 deploy/install-packages.sh test || exit 1
 
@@ -45,9 +60,9 @@ suite() {
 
 source tests/form.sh
 
-suite everything //...
-suite asan_and_ubsan --config=asan --config=ubsan --test_tag_filters=-no-sanitizer --build_tests_only //...
-suite tsan --config=tsan --build_tests_only //tests/platform/... //tests/hsm/... //tests/server/core/... //tests/server/store/...
+suite everything "${soak[@]}" //...
+suite asan_and_ubsan --config=asan --config=ubsan --build_tests_only "${soak[@]}" "${asan[@]}"
+suite tsan --config=tsan --build_tests_only "${tsan[@]}"
 
 echo "$passed passed, $failed failed"
 [[ $failed -eq 0 ]]
