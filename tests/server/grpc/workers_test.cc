@@ -6,7 +6,6 @@
 #include <atomic>
 #include <future>
 #include <memory>
-#include <set>
 #include <thread>
 #include <vector>
 
@@ -15,10 +14,12 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Work that keeps a worker busy until it is let go.
+// Work that keeps a worker busy until it is let go. It outlives the workers, as all that their work
+// refers to does.
 class Busy {
  public:
-  explicit Busy(Workers& workers) {
+  // Returns once the work has begun.
+  void Begin(Workers& workers) {
     EXPECT_TRUE(workers.Run([this] {
       begun_.set_value();
       released_.get_future().wait();
@@ -33,27 +34,28 @@ class Busy {
 };
 
 TEST(WorkersTest, WorkIsRunOnceOnAnotherThread) {
-  Workers workers(1, 1);
   std::promise<std::thread::id> ran;
+  Workers workers(1, 1);
   ASSERT_TRUE(workers.Run([&] { ran.set_value(std::this_thread::get_id()); }));
   EXPECT_NE(ran.get_future().get(), std::this_thread::get_id());
 }
 
 TEST(WorkersTest, AsManyPiecesOfWorkRunAtATimeAsThereAreThreads) {
   constexpr int kThreads = 4;
+  Busy busy[kThreads];
   Workers workers(kThreads, 16);
-  std::vector<std::unique_ptr<Busy>> busy;
-  // Each returns once its work has begun, and none has ended.
-  for (int i = 0; i < kThreads; ++i) busy.push_back(std::make_unique<Busy>(workers));
-  for (const std::unique_ptr<Busy>& one : busy) one->Release();
+  // Each begins while those before it have not ended.
+  for (Busy& one : busy) one.Begin(workers);
+  for (Busy& one : busy) one.Release();
 }
 
 TEST(WorkersTest, WorkBeyondTheQueueIsRefusedAndNotRun) {
   std::atomic<int> ran = 0;
   bool refused_ran = false;
   {
+    Busy busy;
     Workers workers(1, 2);
-    Busy busy(workers);
+    busy.Begin(workers);
     EXPECT_TRUE(workers.Run([&] { ++ran; }));
     EXPECT_TRUE(workers.Run([&] { ++ran; }));
     EXPECT_FALSE(workers.Run([&] { refused_ran = true; }));
@@ -66,20 +68,21 @@ TEST(WorkersTest, WorkBeyondTheQueueIsRefusedAndNotRun) {
 }
 
 TEST(WorkersTest, PlaceInTheQueueIsFreeOnceItsWorkHasBegun) {
+  Busy first;
+  std::promise<void> second_begun;
+  std::promise<void> second_released;
   Workers workers(1, 1);
-  Busy first(workers);
-  std::promise<void> begun;
-  std::promise<void> released;
+  first.Begin(workers);
   ASSERT_TRUE(workers.Run([&] {
-    begun.set_value();
-    released.get_future().wait();
+    second_begun.set_value();
+    second_released.get_future().wait();
   }));
   EXPECT_FALSE(workers.Run([] {}));
   first.Release();
-  begun.get_future().wait();
+  second_begun.get_future().wait();
   EXPECT_TRUE(workers.Run([] {}));
   EXPECT_FALSE(workers.Run([] {}));
-  released.set_value();
+  second_released.set_value();
 }
 
 TEST(WorkersTest, NoQueueAtAllRefusesAll) {
@@ -90,8 +93,9 @@ TEST(WorkersTest, NoQueueAtAllRefusesAll) {
 TEST(WorkersTest, WorkIsBegunInItsOrder) {
   std::vector<int> order;
   {
+    Busy busy;
     Workers workers(1, 8);
-    Busy busy(workers);
+    busy.Begin(workers);
     for (int i = 0; i < 4; ++i) ASSERT_TRUE(workers.Run([&order, i] { order.push_back(i); }));
     busy.Release();
   }
@@ -100,9 +104,11 @@ TEST(WorkersTest, WorkIsBegunInItsOrder) {
 
 TEST(WorkersTest, EndWaitsForWhatIsWaiting) {
   std::atomic<int> ran = 0;
+  Busy one;
+  Busy two;
   auto workers = std::make_unique<Workers>(2, 100);
-  Busy one(*workers);
-  Busy two(*workers);
+  one.Begin(*workers);
+  two.Begin(*workers);
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(workers->Run([&] { ++ran; }));
   std::thread end([&] { workers = nullptr; });
   EXPECT_EQ(ran, 0);

@@ -17,7 +17,6 @@ namespace strongroom {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 // What is written to standard error, by lines. Each has to be JSON.
