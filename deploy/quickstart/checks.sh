@@ -218,7 +218,8 @@ refuse_other_binding() {
   local status=0 reason
   open_blob "$row/refused" "${other_binding[@]}" || status=$?
   reason=$(error_field reason)
-  if ((status != exit_invalid_request)) || [[ $reason != InvalidCiphertext || -e $row/refused ]]; then
+  if ((status != exit_invalid_request)) || [[ $reason != InvalidCiphertext ]] ||
+    [[ -e $row/refused ]]; then
     problem "answers ${reason:-with the secret} to another binding, not InvalidCiphertext"
   fi
 }

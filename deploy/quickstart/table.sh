@@ -31,7 +31,8 @@ add_row() {
 
   local row
   row=$(printf '"operation":"%s","service":"%s","spec":"%s"' "$1" "$2" "$3")
-  row+=$(printf ',"format":%s,"key_version":%s' "$(json_text_or_null "$4")" "$(json_text_or_null "$5")")
+  row+=$(printf ',"format":%s,"key_version":%s' \
+    "$(json_text_or_null "$4")" "$(json_text_or_null "$5")")
   row+=$(printf ',"public_key_bytes":%s,"ciphertext_bytes":%s,"plaintext_bytes":%s' \
     "${6/#-/null}" "${7/#-/null}" "${8/#-/null}")
   json_rows+=("{$row,\"ok\":$ok,\"ms\":$9}")
@@ -49,8 +50,11 @@ write_json() {
 
 report_outcome() {
   if ((failed_rows == 0)); then
-    printf '\n%s checks in %s s, all passed: every result opened to what was sealed, under the right key\nversion, and to nobody with another binding.\n' \
-      "${#json_rows[@]}" "$check_seconds"
+    cat <<END
+
+${#json_rows[@]} checks in $check_seconds s, all passed: every result opened to what was sealed, under
+the right key version, and to nobody with another binding.
+END
     return
   fi
   printf '\n'

@@ -276,19 +276,29 @@ class Client {
     return {{}, absl::StrCat("tenant=", Below(5))};
   }
 
+  std::string NameOf(Target target) const {
+    switch (target) {
+      case Target::kHome:
+        return keys_.homes[0];
+      case Target::kAlias:
+        return kAlias;
+      case Target::kRotated:
+        return keys_.rotated;
+      case Target::kSwitched:
+        return keys_.switched;
+    }
+    return "";
+  }
+
   void SealSomething() {
     const SealingOperation& operation = AnyOperation();
     const Bound bound = AnyBinding(operation);
     const Target target = static_cast<Target>(Below(4));
-    const std::string key = target == Target::kHome      ? keys_.homes[0]
-                            : target == Target::kAlias   ? std::string(kAlias)
-                            : target == Target::kRotated ? keys_.rotated
-                                                         : keys_.switched;
     const uint64_t alias_before = keys_.alias.step();
     const uint64_t disabled_before = keys_.disabled.step();
-    const int least = keys_.versions;
+    const int versions_before = keys_.versions;
     Sealed sealed;
-    const grpc::Status status = operation.seal(stubs_, key, bound, sealed);
+    const grpc::Status status = operation.seal(stubs_, NameOf(target), bound, sealed);
     const std::optional<int> home = Switch::StateDuring(alias_before, keys_.alias.step());
     const std::optional<int> disabled = Switch::StateDuring(disabled_before, keys_.disabled.step());
 
@@ -302,31 +312,28 @@ class Client {
       return;
     }
     ++worked_[operation.name];
-    switch (target) {
-      case Target::kHome:
-        if (sealed.key_id != keys_.homes[0]) Fail(operation.name, "sealed under another key");
-        break;
-      case Target::kAlias:
-        if (home.has_value() ? sealed.key_id != keys_.homes[static_cast<size_t>(*home)]
-                             : sealed.key_id != keys_.homes[0] && sealed.key_id != keys_.homes[1]) {
-          Fail(operation.name, "sealed under another key than the alias names");
-        }
-        break;
-      case Target::kRotated:
-        if (sealed.key_id != keys_.rotated) Fail(operation.name, "sealed under another key");
-        if (operation.primary) {
-          // One more may have been made that its maker does not know of yet.
-          seen_versions_.push_back({sealed.key_version_id, least, keys_.versions + 1});
-        } else if (sealed.key_version_id != keys_.first_of_rotated) {
-          Fail(operation.name, "not sealed under the initial version");
-        }
-        break;
-      case Target::kSwitched:
-        if (sealed.key_id != keys_.switched) Fail(operation.name, "sealed under another key");
-        if (disabled == 1) Fail(operation.name, "sealed under a disabled key");
-        break;
+    if (target == Target::kSwitched && disabled == 1) {
+      Fail(operation.name, "sealed under a disabled key");
+    }
+    if (!IsRightKey(target, home, sealed.key_id)) Fail(operation.name, "sealed under another key");
+    if (target == Target::kRotated && operation.primary) {
+      // One more may have been made that its maker does not know of yet.
+      seen_versions_.push_back({sealed.key_version_id, versions_before, keys_.versions + 1});
+    } else if (target == Target::kRotated && sealed.key_version_id != keys_.first_of_rotated) {
+      Fail(operation.name, "not sealed under the initial version");
+    }
+    if (operation.makes_pair && sealed.plaintext.has_value() &&
+        !Match(*sealed.plaintext, sealed.public_key)) {
+      Fail(operation.name, "the private key is not the public key's");
     }
     Keep({&operation, std::move(sealed), bound});
+  }
+
+  // `home` is where the alias pointed, if that is known.
+  bool IsRightKey(Target target, std::optional<int> home, const std::string& key_id) const {
+    if (target != Target::kAlias) return key_id == NameOf(target);
+    if (home.has_value()) return key_id == keys_.homes[static_cast<size_t>(*home)];
+    return key_id == keys_.homes[0] || key_id == keys_.homes[1];
   }
 
   void Keep(Kept kept) {

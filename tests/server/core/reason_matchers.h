@@ -7,27 +7,17 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "server/core/error.h"
+#include "tests/testing/status_matchers.h"
 
 // Matchers for the errors of server/core/error.h, in an absl::Status or an absl::StatusOr.
 namespace strongroom::testing {
-
-namespace internal {
-
-inline const absl::Status& ErrorOf(const absl::Status& status) { return status; }
-template <typename T>
-const absl::Status& ErrorOf(const absl::StatusOr<T>& status_or) {
-  return status_or.status();
-}
-
-}  // namespace internal
 
 // EXPECT_THAT(Call(), FailsWith(core::Reason::kDisabled))
 MATCHER_P(FailsWith, reason,
           std::string(negation ? "does not fail with " : "fails with ") +
               core::InfoOf(reason).name) {
-  const absl::Status& error = internal::ErrorOf(arg);
+  const absl::Status& error = internal::StatusOf(arg);
   *result_listener << error.ToString();
   return !error.ok() && core::ReasonOf(error) == reason &&
          error.code() == core::InfoOf(reason).code;
@@ -38,7 +28,7 @@ MATCHER_P2(FailsWith, reason, message_matcher,
            std::string(negation ? "does not fail with " : "fails with ") +
                core::InfoOf(reason).name + " and a message that " +
                ::testing::DescribeMatcher<std::string>(message_matcher)) {
-  const absl::Status& error = internal::ErrorOf(arg);
+  const absl::Status& error = internal::StatusOf(arg);
   *result_listener << error.ToString() << " ";
   return !error.ok() && core::ReasonOf(error) == reason &&
          error.code() == core::InfoOf(reason).code &&
