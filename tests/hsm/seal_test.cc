@@ -122,6 +122,14 @@ TEST_F(SealTest, TokenThatNamesATamperedCiphertextIsUnderstood) {
   }
 }
 
+TEST_F(SealTest, OneFailureOfTheTokenIsNotAWrongCiphertext) {
+  ASSERT_OK_AND_ASSIGN(const std::string sealed, Seal(kText));
+  faults().Reset();
+  ASSERT_OK(faults().Apply("fail C_Decrypt CKR_GENERAL_ERROR call=1 forwarded"));
+  ASSERT_OK_AND_ASSIGN(const SecretBytes opened, Unseal(sealed));
+  EXPECT_EQ(opened.ExposeSecretAsText(), kText);
+}
+
 // The probe that tells a forged ciphertext from a failing token must not cost a use of the key each
 // time: the uses of a key are limited, and forgers do not pay for them.
 TEST_F(SealTest, ForgedCiphertextsDoNotUseUpTheKey) {
