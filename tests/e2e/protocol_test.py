@@ -44,6 +44,16 @@ def test_every_method_is_looked_at():
     assert len(METHODS) == 29
 
 
+@pytest.mark.parametrize("sealer", SEALING, ids=str)
+def test_both_listeners_serve_the_same_keys(shared_server, client, key, sealer):
+    tcp = shared_server.tcp_client()
+    for one, other in ((client, tcp), (tcp, client)):
+        sealed = sealer.seal(one, key)
+        content = KMS_DECRYPT.open(other, sealed).plaintext
+        assert content == KMS_DECRYPT.open(one, sealed).plaintext
+        assert sealed.plaintext is None or content == sealed.plaintext
+
+
 # --- Request ids and errors -----------------------------------------------------------------------
 
 

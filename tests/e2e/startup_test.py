@@ -160,7 +160,7 @@ def test_pin_is_not_tried_when_little_is_left(server, flag):
     assert faults.calls("C_Login") == 0
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o604, 0o666, 0o620])
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o666, 0o620], ids=oct)
 def test_pin_file_that_others_may_read(server, mode):
     faults = server.use_faults()
     server.token.pin_file.chmod(mode)

@@ -124,6 +124,12 @@ class Server:
     def start_and_fail(self):
         """Starts a server that has to refuse to start: its exit code, and what it said why."""
         self.launch()
+        with self._changed:
+            self._changed.wait_for(lambda: self._log_ended or self._is_listening(), _PATIENCE)
+            listening = self._is_listening()
+        if listening:
+            self.kill()
+            raise AssertionError("the server started")
         code = self._wait()
         assert code > 0, f"ended with {code}:\n{self.log()}"
         text = self.log()
@@ -132,6 +138,9 @@ class Server:
         before, prefix, message = text.partition("strongroomd: ")
         assert prefix and all(json.loads(line) for line in before.splitlines()), text
         return code, message
+
+    def _is_listening(self):
+        return any('"event":"listening"' in line for line in self._lines)
 
     def terminate(self):
         """Asks the server to stop, and returns at once."""
