@@ -40,6 +40,8 @@ struct Target {
   std::string uri;
   bool is_socket_file_or_name = false;
   bool is_loopback = false;
+  // The name that the server's certificate has to have, if `uri` does not say it.
+  std::string certificate_name;
 };
 
 absl::Status BadAddress(const std::string& address, absl::string_view why) {
@@ -74,7 +76,8 @@ absl::StatusOr<Target> ParseUnix(const std::string& address) {
                                             sizeof(sockaddr_un::sun_path) - 1, " bytes"));
   }
   return Target{.uri = absl::StrCat(abstract ? "unix-abstract:" : "unix:", PercentEncode(path)),
-                .is_socket_file_or_name = true};
+                .is_socket_file_or_name = true,
+                .certificate_name = ""};
 }
 
 bool IsLoopback(const std::string& host) {
@@ -104,11 +107,13 @@ absl::StatusOr<Target> ParseTcp(const std::string& address) {
   if (!bracketed && host.find_first_of(":/,%@[] ") != std::string::npos) {
     return BadAddress(address, absl::StrCat("has the host \"", host, "\", which is not a name"));
   }
-  // Resolvers have been known to send "localhost" elsewhere.
+  // Resolvers have been known to send "localhost" elsewhere. Its certificate is for the name still.
+  const std::string name = host;
   if (host == "localhost") host = "127.0.0.1";
   return Target{.uri = bracketed ? absl::StrCat("dns:///[", host, "]:", port)
                                  : absl::StrCat("dns:///", host, ":", port),
-                .is_loopback = IsLoopback(host)};
+                .is_loopback = IsLoopback(host),
+                .certificate_name = name == host ? "" : name};
 }
 
 bool WantsTls(const TlsOptions& tls) {
@@ -188,8 +193,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ClientOptions& 
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  if (!options.tls.server_name.empty()) {
-    arguments.SetSslTargetNameOverride(options.tls.server_name);
+  const std::string& server_name =
+      options.tls.server_name.empty() ? target->certificate_name : options.tls.server_name;
+  if (WantsTls(options.tls) && !server_name.empty()) {
+    arguments.SetSslTargetNameOverride(server_name);
   }
   return grpc::CreateCustomChannel(target->uri, *credentials, arguments);
 }

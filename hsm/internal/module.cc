@@ -73,7 +73,11 @@ absl::StatusOr<std::unique_ptr<Module>> Module::Load(const std::string& path) {
   if (absl::Status status = CkStatus(functions->C_Initialize(&args), "C_Initialize");
       !status.ok()) {
     dlclose(library);
-    return status;
+    return Prefixed(
+        "the module does not start; is its own configuration there and right (for SoftHSM, the "
+        "file "
+        "that SOFTHSM2_CONF names, and the token folder in it)? ",
+        status);
   }
   return std::unique_ptr<Module>(new Module(library, functions));
 }

@@ -799,6 +799,18 @@ TEST_F(ClientTlsTest, ServerOfAnotherNameIsRefused) {
   EXPECT_THAT(tls_server_->calls(), SizeIs(0));
 }
 
+// It is reached at 127.0.0.1, which is not what its certificate is for.
+TEST_F(ClientTlsTest, LocalhostIsWhatItsCertificateSays) {
+  const Identity identity = authority_.Issue("localhost");
+  grpc::SslServerCredentialsOptions tls(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  tls.pem_key_cert_pairs.push_back({identity.key, identity.certificate});
+  FakeServer server("127.0.0.1:0", grpc::SslServerCredentials(tls));
+  options_.address = absl::StrCat("localhost:", server.port());
+  options_.tls.server_name = "";
+  Connect();
+  EXPECT_OK(client_->GenerateRandom(1));
+}
+
 TEST_F(ClientTlsTest, ServerWantsAClientCertificate) {
   options_.tls.certificate_file = "";
   options_.tls.key_file = "";
