@@ -166,6 +166,16 @@ def test_line_in_the_log_stays_short_whatever_a_caller_sends(server):
     assert max(len(line) for line in server.log().splitlines()) < 4096
 
 
+def test_every_line_of_the_log_is_json_whatever_a_caller_sends(server):
+    client = server.start().client()
+    # The libraries underneath would have a word of their own on each.
+    for request in (b"\x0a\x02\xc3\x28", request_of_size(MAX_MESSAGE + 1)):
+        with pytest.raises(grpc.RpcError):
+            call_raw(client, DESCRIBE_KEY, request)
+    server.stop()
+    assert [event["event"] for event in server.events()].count("call") == 1
+
+
 # --- Deadlines ------------------------------------------------------------------------------------
 
 
