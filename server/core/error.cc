@@ -5,6 +5,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace strongroom::core {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 constexpr char kReasonPayload[] = "strongroom.dev/reason";
 constexpr char kRetryPayload[] = "strongroom.dev/retry_ms";
 constexpr char kDetailPayload[] = "strongroom.dev/detail";
+// Before the name of an entry.
+constexpr char kMetadataPayload[] = "strongroom.dev/metadata/";
 
 constexpr absl::Duration kTokenRetry = absl::Seconds(1);
 
@@ -22,13 +25,18 @@ constexpr char kInternalFailureMessage[] =
 constexpr ReasonInfo kReasons[] = {
     {Reason::kInvalidParameter, "InvalidParameter", absl::StatusCode::kInvalidArgument, 400},
     {Reason::kMissingParameter, "MissingParameter", absl::StatusCode::kInvalidArgument, 400},
+    {Reason::kValidationError, "ValidationError", absl::StatusCode::kInvalidArgument, 400},
     {Reason::kUnsupportedOperation, "UnsupportedOperation", absl::StatusCode::kUnimplemented, 400},
     {Reason::kInvalidCiphertext, "InvalidCiphertext", absl::StatusCode::kInvalidArgument, 400},
     {Reason::kIncorrectKey, "IncorrectKey", absl::StatusCode::kInvalidArgument, 400},
     {Reason::kNoPermission, "Forbidden.NoPermission", absl::StatusCode::kPermissionDenied, 403},
+    {Reason::kAccessDenied, "AccessDeniedError", absl::StatusCode::kPermissionDenied, 403},
+    {Reason::kInvalidGrantToken, "InvalidGrantToken", absl::StatusCode::kPermissionDenied, 403},
     {Reason::kKeyNotFound, "Forbidden.KeyNotFound", absl::StatusCode::kNotFound, 404},
     {Reason::kAliasNotFound, "Forbidden.AliasNotFound", absl::StatusCode::kNotFound, 404},
     {Reason::kDisabled, "Rejected.Disabled", absl::StatusCode::kFailedPrecondition, 409},
+    {Reason::kDryRunOperation, "DryRunOperationError", absl::StatusCode::kFailedPrecondition, 409},
+    {Reason::kLimitExceeded, "Rejected.LimitExceeded", absl::StatusCode::kResourceExhausted, 400},
     {Reason::kThrottling, "Rejected.Throttling", absl::StatusCode::kResourceExhausted, 429},
     {Reason::kUnavailable, "Rejected.Unavailable", absl::StatusCode::kUnavailable, 503},
     {Reason::kServiceUnavailableTemporary, "ServiceUnavailableTemporary",
@@ -62,6 +70,11 @@ absl::Status MakeError(Reason reason, absl::string_view message) {
 absl::Status MakeRetryableError(Reason reason, absl::string_view message, absl::Duration wait) {
   absl::Status error = MakeError(reason, message);
   error.SetPayload(kRetryPayload, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(wait))));
+  return error;
+}
+
+absl::Status WithMetadata(absl::Status error, absl::string_view name, absl::string_view value) {
+  error.SetPayload(absl::StrCat(kMetadataPayload, name), absl::Cord(value));
   return error;
 }
 
@@ -130,6 +143,16 @@ std::optional<absl::Duration> RetryDelayOf(const absl::Status& error) {
   int64_t milliseconds = 0;
   if (!text.has_value() || !absl::SimpleAtoi(*text, &milliseconds)) return std::nullopt;
   return absl::Milliseconds(milliseconds);
+}
+
+std::map<std::string, std::string> MetadataOf(const absl::Status& error) {
+  std::map<std::string, std::string> metadata;
+  error.ForEachPayload([&](absl::string_view type, const absl::Cord& value) {
+    if (absl::ConsumePrefix(&type, kMetadataPayload)) {
+      metadata[std::string(type)] = std::string(value);
+    }
+  });
+  return metadata;
 }
 
 std::string DetailOf(const absl::Status& error) {

@@ -1,6 +1,7 @@
 #ifndef STRONGROOM_SERVER_CORE_ERROR_H_
 #define STRONGROOM_SERVER_CORE_ERROR_H_
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -14,13 +15,18 @@ namespace strongroom::core {
 enum class Reason {
   kInvalidParameter,
   kMissingParameter,
+  kValidationError,
   kUnsupportedOperation,
   kInvalidCiphertext,
   kIncorrectKey,
   kNoPermission,
+  kAccessDenied,
+  kInvalidGrantToken,
   kKeyNotFound,
   kAliasNotFound,
   kDisabled,
+  kDryRunOperation,
+  kLimitExceeded,
   kThrottling,
   kUnavailable,
   kServiceUnavailableTemporary,
@@ -45,6 +51,9 @@ absl::Status MakeError(Reason reason, absl::string_view message);
 // The same with how long waiting would help.
 absl::Status MakeRetryableError(Reason reason, absl::string_view message, absl::Duration wait);
 
+// `error` with one more entry for the caller in its google.rpc.ErrorInfo's metadata.
+absl::Status WithMetadata(absl::Status error, absl::string_view name, absl::string_view value);
+
 // The error that the caller gets for a failure of the token or of the store: the reason by what the
 // caller can do, a general message, and the failure itself as a detail for the log.
 absl::Status FromToken(const absl::Status& failure);
@@ -59,6 +68,8 @@ absl::Status InvalidCiphertext();
 // What an error that one of the above made carries. kInternalFailure for any other status.
 Reason ReasonOf(const absl::Status& error);
 std::optional<absl::Duration> RetryDelayOf(const absl::Status& error);
+// What WithMetadata added, in the order of the names.
+std::map<std::string, std::string> MetadataOf(const absl::Status& error);
 // For the log, never for the caller: the detail, or all that a status says that none of the above
 // made. Empty if there is none.
 std::string DetailOf(const absl::Status& error);

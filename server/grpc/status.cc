@@ -17,6 +17,8 @@ grpc::Status ToGrpcStatus(const absl::Status& error, const std::string& request_
   google::rpc::ErrorInfo info;
   info.set_reason(reason.name);
   info.set_domain("strongroom");
+  for (const auto& [name, value] : core::MetadataOf(error))
+    (*info.mutable_metadata())[name] = value;
   (*info.mutable_metadata())["http_status"] = absl::StrCat(reason.http_status);
   (*info.mutable_metadata())["request_id"] = request_id;
 
