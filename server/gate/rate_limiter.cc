@@ -1,0 +1,105 @@
+#include "server/gate/rate_limiter.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/hash/hash.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "server/core/error.h"
+
+namespace strongroom::gate {
+namespace {
+
+constexpr double kLeastRate = 0.001;
+constexpr double kMostRate = 1e6;
+constexpr int kMostBurst = 1000000;
+
+}  // namespace
+
+absl::StatusOr<RateLimiter::Paces> RateLimiter::ToPaces(absl::string_view whose,
+                                                        const RateLimits& limits) {
+  Paces paces;
+  for (size_t i = 0; i < kOperationClasses; ++i) {
+    if (!limits[i].has_value()) continue;
+    const RateLimit& limit = *limits[i];
+    // Written so that NaN is out of range.
+    if (!(limit.rate >= kLeastRate && limit.rate <= kMostRate) || limit.burst < 1 ||
+        limit.burst > kMostBurst) {
+      return core::MakeError(
+          core::Reason::kInvalidParameter,
+          absl::StrCat("the limit of ", NameOf(static_cast<OperationClass>(i)), " for ", whose,
+                       " is not valid; valid are rates of 0.001 to 1000000 a second and bursts of "
+                       "1 to 1000000"));
+    }
+    const Nanoseconds interval = std::llround(1e9 / limit.rate);
+    paces[i] = Pace{interval, interval * limit.burst, limit};
+  }
+  return paces;
+}
+
+absl::StatusOr<std::unique_ptr<RateLimiter>> RateLimiter::Create(RateLimiterOptions options) {
+  auto limiter = std::unique_ptr<RateLimiter>(new RateLimiter());
+  absl::StatusOr<Paces> defaults = ToPaces("every principal", options.defaults);
+  if (!defaults.ok()) return defaults.status();
+  limiter->defaults_ = *defaults;
+  for (const auto& [principal, limits] : options.principals) {
+    absl::StatusOr<Paces> paces = ToPaces(principal, limits);
+    if (!paces.ok()) return paces.status();
+    for (size_t i = 0; i < kOperationClasses; ++i) {
+      if (!(*paces)[i].has_value()) (*paces)[i] = (*defaults)[i];
+    }
+    limiter->principals_.emplace(principal, *paces);
+  }
+  return limiter;
+}
+
+absl::Status RateLimiter::Take(absl::string_view principal, OperationClass operation_class,
+                               std::chrono::steady_clock::time_point now) {
+  const size_t class_index = static_cast<size_t>(operation_class);
+  const auto own = principals_.find(principal);
+  const std::optional<Pace>& pace =
+      (own == principals_.end() ? defaults_ : own->second)[class_index];
+  if (!pace.has_value()) return absl::OkStatus();
+
+  const Nanoseconds time =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count();
+  // The class in front, in one character, so that no two buckets have the same name.
+  const std::string name =
+      absl::StrCat(absl::string_view("01234").substr(class_index, 1), principal);
+  // The upper half, for the shard's own table uses the lower bits.
+  Shard& shard = shards_[(uint64_t{absl::Hash<std::string>()(name)} >> 32) % kShards];
+  Nanoseconds missing = 0;
+  {
+    MutexLock lock(shard.mu);
+    if (shard.full_at.size() >= shard.sweep_size) {
+      absl::erase_if(shard.full_at, [time](const auto& bucket) { return bucket.second <= time; });
+      shard.sweep_size = std::max<size_t>(128, 2 * shard.full_at.size());
+    }
+    Nanoseconds& full_at = shard.full_at[name];
+    const Nanoseconds full_after = std::max(full_at, time) + pace->interval;
+    missing = full_after - time - pace->whole;
+    if (missing <= 0) {
+      full_at = full_after;
+      return absl::OkStatus();
+    }
+  }
+  const absl::Duration wait = absl::Ceil(absl::Nanoseconds(missing), absl::Milliseconds(1));
+  return core::MakeRetryableError(
+      core::Reason::kThrottling,
+      absl::StrCat(principal, " calls too often: at most ", pace->limit.rate, " ",
+                   NameOf(operation_class), " operations a second, and ", pace->limit.burst,
+                   " at once; try again in ", absl::ToInt64Milliseconds(wait), " ms"),
+      wait);
+}
+
+size_t RateLimiter::buckets() const {
+  size_t buckets = 0;
+  for (const Shard& shard : shards_) {
+    MutexLock lock(shard.mu);
+    buckets += shard.full_at.size();
+  }
+  return buckets;
+}
+
+}  // namespace strongroom::gate
