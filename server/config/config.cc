@@ -8,12 +8,15 @@
 #include <set>
 #include <thread>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "platform/files.h"
 #include "server/config/yaml_reader.h"
+#include "server/core/error.h"
+#include "server/gate/operation.h"
+#include "server/gate/principal.h"
 
 namespace strongroom {
 namespace {
@@ -21,7 +24,8 @@ namespace {
 constexpr int kMaxLanes = 1024;
 constexpr int kMaxPairGenerations = 256;
 constexpr int kMaxShutdownGrace = 600;
-constexpr size_t kMaxPrincipal = 256;
+constexpr double kLeastRate = 0.001;
+constexpr int kMostRate = 1000000;
 
 // A token that computes by itself gains nothing from more lanes than processors; one behind a
 // network wants more, and its operator says how many.
@@ -37,17 +41,16 @@ bool IsLoopback(const std::string& host) {
          (inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
 }
 
-bool IsPrincipal(absl::string_view name) {
-  return !name.empty() && name.size() <= kMaxPrincipal &&
-         std::all_of(name.begin(), name.end(), [](char c) { return absl::ascii_isgraph(c); });
-}
-
 Config::UnixSocket ReadUnixSocket(YamlReader socket) {
   Config::UnixSocket result;
   result.path = socket.RequiredPath("path");
   result.principal = socket.RequiredText("principal");
-  if (!result.principal.empty() && !IsPrincipal(result.principal)) {
-    socket.Fail("principal", "has to be 1 to 256 printable characters without blanks");
+  if (!result.principal.empty()) {
+    absl::Status right = gate::CheckPrincipal("principal", result.principal);
+    if (!right.ok()) {
+      const std::string message = core::MessageOf(right);
+      socket.Fail("principal", absl::StripPrefix(message, "principal: "));
+    }
   }
   const std::string mode = socket.OptionalText("mode", "0600");
   if (mode == "0600" || mode == "600") {
@@ -84,6 +87,111 @@ Config::Tcp ReadTcp(YamlReader listener, bool development, bool has_tls) {
   }
   listener.RefuseOthers();
   return result;
+}
+
+// What is wrong with a statement is said of its own field.
+void FailStatement(YamlReader& statement, const absl::Status& error) {
+  // "policy[0].operations[1]: what is wrong", for each is checked by itself.
+  const std::string whole = core::MessageOf(error);
+  absl::string_view message = whole;
+  absl::ConsumePrefix(&message, "policy[0].");
+  const size_t field_end = message.find_first_of(".[:");
+  const size_t what = message.find(": ");
+  if (field_end == absl::string_view::npos || what == absl::string_view::npos) {
+    statement.Fail("", message);
+    return;
+  }
+  statement.Fail(std::string(message.substr(0, field_end)), message.substr(what + 2));
+}
+
+gate::Policy ReadPolicy(YamlReader& root) {
+  std::vector<gate::StatementText> statements;
+  bool right = true;
+  for (YamlReader& reader : root.OptionalList("policy")) {
+    gate::StatementText statement;
+    statement.id = reader.OptionalText("id", "");
+    statement.principals = reader.OptionalTexts("principals");
+    statement.operations = reader.OptionalTexts("operations");
+    YamlReader conditions = reader.OptionalMap("conditions");
+    statement.conditions.equals = conditions.OptionalTextMap("equals");
+    statement.conditions.subset = conditions.OptionalTextMap("subset");
+    conditions.RefuseOthers();
+    reader.RefuseOthers();
+    const absl::Status alone = gate::Policy::Create("policy", {statement}).status();
+    if (!alone.ok()) FailStatement(reader, alone);
+    right = right && alone.ok();
+    statements.push_back(std::move(statement));
+  }
+  if (!right) return gate::Policy();
+  if (statements.empty()) {
+    root.Fail("policy",
+              "is required; name at least who administers, e.g. "
+              "{principals: [spiffe://example.org/operator], operations: [\"*\"]}");
+    return gate::Policy();
+  }
+  absl::StatusOr<gate::Policy> policy = gate::Policy::Create("policy", std::move(statements));
+  if (policy.ok()) return *std::move(policy);
+  root.Fail("policy", core::MessageOf(policy.status()));
+  return gate::Policy();
+}
+
+gate::RateLimits ReadRateLimits(YamlReader& reader) {
+  gate::RateLimits limits;
+  for (size_t i = 0; i < gate::kOperationClasses; ++i) {
+    const std::string name(gate::NameOf(static_cast<gate::OperationClass>(i)));
+    const bool limited = reader.Has(name);
+    YamlReader limit = reader.OptionalMap(name);
+    if (!limited) continue;
+    const double rate = limit.OptionalNumber("rate", 0, kLeastRate, kMostRate);
+    if (!limit.Has("rate")) limit.Fail("rate", "is required");
+    // A second's worth, if nothing is said.
+    const int burst = static_cast<int>(
+        limit.OptionalInt("burst", std::max(int64_t{1}, static_cast<int64_t>(rate)), 1, kMostRate));
+    limits[i] = gate::RateLimit{rate, burst};
+    limit.RefuseOthers();
+  }
+  return limits;
+}
+
+gate::RateLimiterOptions ReadRates(YamlReader& limits) {
+  gate::RateLimiterOptions options;
+  YamlReader rates = limits.OptionalMap("rates");
+  YamlReader defaults = rates.OptionalMap("default");
+  options.defaults = ReadRateLimits(defaults);
+  defaults.RefuseOthers();
+  for (YamlReader& reader : rates.OptionalList("principals")) {
+    const std::string principal = reader.RequiredText("principal");
+    if (!options.principals.insert({principal, ReadRateLimits(reader)}).second) {
+      reader.Fail("principal", "is there twice");
+    }
+    reader.RefuseOthers();
+  }
+  rates.RefuseOthers();
+  return options;
+}
+
+std::optional<Config::Audit> ReadAudit(YamlReader& root, bool development) {
+  if (!root.Has("audit")) {
+    root.OptionalMap("audit");
+    if (!development) root.Fail("audit", "is required (it may be left out in development only)");
+    return std::nullopt;
+  }
+  YamlReader reader = root.RequiredMap("audit");
+  Config::Audit audit;
+  audit.directory = reader.RequiredPath("directory");
+  const std::string sync = reader.OptionalText("sync", "interval");
+  if (sync != "interval" && sync != "always") {
+    reader.Fail("sync", absl::StrCat("is \"", sync, "\"; valid are interval and always"));
+  }
+  audit.sync_always = sync == "always";
+  audit.sync_interval =
+      std::chrono::milliseconds(reader.OptionalInt("sync_interval_ms", 1000, 10, 60000));
+  audit.seal_interval =
+      std::chrono::seconds(reader.OptionalInt("seal_interval_seconds", 10, 1, 3600));
+  audit.max_file_bytes = reader.OptionalInt("max_file_mib", 64, 1, 65536) * 1024 * 1024;
+  audit.max_file_age = std::chrono::hours(reader.OptionalInt("max_file_hours", 24, 1, 8760));
+  reader.RefuseOthers();
+  return audit;
 }
 
 LogLevel ReadLogLevel(YamlReader& log) {
@@ -128,7 +236,11 @@ Config ReadConfig(YamlReader root) {
   YamlReader limits = root.OptionalMap("limits");
   config.concurrent_pair_generations = static_cast<int>(
       limits.OptionalInt("concurrent_pair_generations", 1, 1, kMaxPairGenerations));
+  config.rates = ReadRates(limits);
   limits.RefuseOthers();
+
+  config.policy = ReadPolicy(root);
+  config.audit = ReadAudit(root, config.development);
 
   YamlReader token = root.RequiredMap("token");
   config.token.module = token.RequiredPath("module");

@@ -2,12 +2,15 @@
 #define STRONGROOM_SERVER_CONFIG_CONFIG_H_
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "server/gate/policy.h"
+#include "server/gate/rate_limiter.h"
 #include "server/log/log.h"
 
 namespace strongroom {
@@ -34,8 +37,21 @@ struct Config {
     int lanes = 0;
   };
 
-  // Allows plaintext TCP, on loopback.
+  struct Audit {
+    std::string directory;
+    bool sync_always = false;
+    std::chrono::milliseconds sync_interval{1000};
+    std::chrono::seconds seal_interval{10};
+    int64_t max_file_bytes = 0;
+    std::chrono::hours max_file_age{24};
+  };
+
+  // Allows plaintext TCP, on loopback, and no audit trail.
   bool development = false;
+  // What holds for every key, and for operations without one.
+  gate::Policy policy;
+  std::optional<Audit> audit;
+  gate::RateLimiterOptions rates;
   std::vector<UnixSocket> unix_sockets;
   std::vector<Tcp> tcp;
   std::optional<Tls> tls;

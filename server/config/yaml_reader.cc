@@ -118,6 +118,48 @@ int64_t YamlReader::OptionalInt(const std::string& field, int64_t otherwise, int
   return value;
 }
 
+double YamlReader::OptionalNumber(const std::string& field, double otherwise, double least,
+                                  double most) {
+  const YAML::Node node = Get(field);
+  if (!node.IsDefined()) return otherwise;
+  double value = 0;
+  // Not the other way round: nothing is in the range of what is not a number.
+  if (node.IsScalar() && absl::SimpleAtod(node.Scalar(), &value) && value >= least &&
+      value <= most) {
+    return value;
+  }
+  Fail(field, absl::StrCat("has to be a number from ", least, " to ", most));
+  return otherwise;
+}
+
+std::vector<std::string> YamlReader::OptionalTexts(const std::string& field) {
+  const YAML::Node node = Get(field);
+  std::vector<std::string> texts;
+  bool right = !node.IsDefined() || node.IsSequence();
+  if (node.IsDefined() && node.IsSequence()) {
+    for (const YAML::Node& entry : node) {
+      right = right && entry.IsScalar();
+      if (right) texts.push_back(entry.Scalar());
+    }
+  }
+  if (!right) Fail(field, "has to be a list of texts");
+  return texts;
+}
+
+std::map<std::string, std::string> YamlReader::OptionalTextMap(const std::string& field) {
+  const YAML::Node node = Get(field);
+  std::map<std::string, std::string> texts;
+  bool right = !node.IsDefined() || node.IsMap();
+  if (node.IsDefined() && node.IsMap()) {
+    for (const auto& entry : node) {
+      right = right && entry.first.IsScalar() && entry.second.IsScalar() &&
+              texts.insert({entry.first.Scalar(), entry.second.Scalar()}).second;
+    }
+  }
+  if (!right) Fail(field, "has to be a map of texts, each name once");
+  return texts;
+}
+
 YamlReader YamlReader::OptionalMap(const std::string& field) {
   const YAML::Node node = Get(field);
   YamlReader reader(node, absl::StrCat(prefix_, field, "."), LineOf(field), *mistakes_);

@@ -4,6 +4,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -44,6 +45,12 @@ class YamlReader {
   std::string RequiredPath(const std::string& field);
   bool OptionalBool(const std::string& field, bool otherwise);
   int64_t OptionalInt(const std::string& field, int64_t otherwise, int64_t least, int64_t most);
+  // A decimal number.
+  double OptionalNumber(const std::string& field, double otherwise, double least, double most);
+  // A list of texts.
+  std::vector<std::string> OptionalTexts(const std::string& field);
+  // A map whose fields are the file's own choice, and texts.
+  std::map<std::string, std::string> OptionalTextMap(const std::string& field);
   YamlReader RequiredMap(const std::string& field);
   YamlReader OptionalMap(const std::string& field);
   // A list of maps.

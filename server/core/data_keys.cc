@@ -1,6 +1,8 @@
 #include "server/core/data_keys.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/core/error.h"
@@ -15,6 +17,12 @@ absl::Span<const uint8_t> AsBytes(absl::string_view text) {
 
 SecretBytes EncodePrivateKey(SecretBytes der, KeyFormat format) {
   return format == KeyFormat::kPem ? PrivateKeyToPem(der) : std::move(der);
+}
+
+absl::Status IncorrectKey(const KeyId& expected) {
+  return MakeError(Reason::kIncorrectKey,
+                   absl::StrCat("the ciphertext was not sealed under key ", expected.ToString(),
+                                "; leave the key out, or give its own"));
 }
 
 // One of a number of places; none is left if !held().
@@ -113,23 +121,13 @@ absl::StatusOr<Sealed> DataKeys::Encrypt(const SealingOptions& options, absl::st
 }
 
 absl::StatusOr<Opened> DataKeys::Decrypt(absl::string_view blob, const Binding& binding,
-                                         const std::optional<KeyReference>& expected_key,
+                                         const std::optional<KeyId>& expected_key,
                                          const std::optional<hsm::Iv>& iv, Deadline deadline) {
-  std::optional<KeyId> expected_id;
-  if (expected_key.has_value()) {
-    absl::StatusOr<KeyId> id = keys_.Resolve(*expected_key);
-    if (!id.ok()) return id.status();
-    expected_id = *id;
-  }
   absl::StatusOr<Unsealed> unsealed = envelope_.Unseal(blob, binding, iv, deadline);
   if (!unsealed.ok()) return unsealed.status();
   // Only now: the key that a blob names means nothing until the blob is known to be genuine.
   const KeyId key_id = unsealed->header.key_id;
-  if (expected_id.has_value() && *expected_id != key_id) {
-    return MakeError(Reason::kIncorrectKey,
-                     absl::StrCat("the ciphertext was not sealed under key ",
-                                  expected_id->ToString(), "; leave the key out, or give its own"));
-  }
+  if (expected_key.has_value() && *expected_key != key_id) return IncorrectKey(*expected_key);
   const KeyVersionId key_version_id = unsealed->header.key_version_id;
   absl::StatusOr<SecretBytes> content = OpenContent(*std::move(unsealed), deadline);
   if (!content.ok()) return content.status();
@@ -166,6 +164,46 @@ absl::StatusOr<SecretBytes> DataKeys::GenerateRandom(size_t bytes, Deadline dead
   absl::Status status = token_.GenerateRandom(random.MutableSecret(), deadline);
   if (!status.ok()) return FromToken(status);
   return random;
+}
+
+absl::Status DataKeys::RehearseToken(const std::optional<hsm::PairSpec>& pair_spec,
+                                     Deadline deadline) {
+  absl::Status alive = token_.CheckAlive(deadline);
+  if (!alive.ok()) return FromToken(alive);
+  const std::vector<hsm::PairSpec>& able = token_.info().pair_specs;
+  if (pair_spec.has_value() && std::find(able.begin(), able.end(), *pair_spec) == able.end()) {
+    return FromToken(absl::UnimplementedError("the token does not generate such pairs"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DataKeys::Rehearse(const UsableVersion& version,
+                                const std::optional<hsm::PairSpec>& pair_spec, Deadline deadline) {
+  absl::Status token = RehearseToken(pair_spec, deadline);
+  if (!token.ok()) return token;
+  return FromToken(token_.CheckVersionKeys(version.keys, deadline));
+}
+
+absl::Status DataKeys::RehearseSealing(const KeyId& key, SealingVersion version,
+                                       const std::optional<hsm::PairSpec>& pair_spec,
+                                       Deadline deadline) {
+  absl::StatusOr<UsableVersion> usable = keys_.ForSealing(key, version);
+  if (!usable.ok()) return usable.status();
+  return Rehearse(*usable, pair_spec, deadline);
+}
+
+absl::Status DataKeys::RehearseOpening(absl::string_view blob,
+                                       const std::optional<KeyId>& expected_key,
+                                       Deadline deadline) {
+  const std::optional<ParsedBlob> parsed = ParseBlob(blob);
+  if (!parsed.has_value()) return InvalidCiphertext();
+  absl::StatusOr<UsableVersion> usable =
+      keys_.ForOpening(parsed->header.key_id, parsed->header.key_version_id);
+  if (!usable.ok()) return usable.status();
+  if (expected_key.has_value() && *expected_key != usable->key_id) {
+    return IncorrectKey(*expected_key);
+  }
+  return Rehearse(*usable, std::nullopt, deadline);
 }
 
 }  // namespace strongroom::core

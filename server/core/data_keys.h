@@ -21,7 +21,7 @@ namespace strongroom::core {
 
 // What seals, and what the blob is bound to.
 struct SealingOptions {
-  KeyReference key;
+  KeyId key;
   SealingVersion version = SealingVersion::kPrimary;
   Binding binding = {};
 };
@@ -79,12 +79,25 @@ class DataKeys {
   // Opens what any of the above sealed. InvalidCiphertext for whatever is not genuine; IncorrectKey
   // if the genuine blob is not of `expected_key`.
   absl::StatusOr<Opened> Decrypt(absl::string_view blob, const Binding& binding,
-                                 const std::optional<KeyReference>& expected_key,
+                                 const std::optional<KeyId>& expected_key,
                                  const std::optional<hsm::Iv>& iv, Deadline deadline);
 
   absl::StatusOr<SecretBytes> GenerateRandom(size_t bytes, Deadline deadline);
 
+  // What would keep the operations above from working, as far as it can be told without touching
+  // key material: the key's state, its keys in the token, whether the token is there and can
+  // generate `pair_spec`. For opening: that the blob is one and names a version that is there, not
+  // whether it is genuine.
+  absl::Status RehearseSealing(const KeyId& key, SealingVersion version,
+                               const std::optional<hsm::PairSpec>& pair_spec, Deadline deadline);
+  absl::Status RehearseOpening(absl::string_view blob, const std::optional<KeyId>& expected_key,
+                               Deadline deadline);
+  // The same of the token alone.
+  absl::Status RehearseToken(const std::optional<hsm::PairSpec>& pair_spec, Deadline deadline);
+
  private:
+  absl::Status Rehearse(const UsableVersion& version, const std::optional<hsm::PairSpec>& pair_spec,
+                        Deadline deadline);
   absl::StatusOr<SecretBytes> OpenContent(Unsealed unsealed, Deadline deadline);
 
   KeyRing& keys_;

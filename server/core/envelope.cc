@@ -14,6 +14,12 @@ absl::Span<const uint8_t> AsBytes(absl::string_view text) {
 
 }  // namespace
 
+absl::StatusOr<KeyId> SealingKeyOf(absl::string_view blob) {
+  const std::optional<ParsedBlob> parsed = ParseBlob(blob);
+  if (!parsed.has_value()) return InvalidCiphertext();
+  return parsed->header.key_id;
+}
+
 absl::StatusOr<Sealed> Envelope::Seal(const UsableVersion& version, BlobHeader header,
                                       absl::Span<const uint8_t> content, const Binding& binding,
                                       Deadline deadline) {

@@ -33,6 +33,10 @@ struct Unsealed {
   SecretBytes content;
 };
 
+// The key that a blob says it is sealed under, which nobody has checked. InvalidCiphertext if it is
+// no blob.
+absl::StatusOr<KeyId> SealingKeyOf(absl::string_view blob);
+
 // Puts contents into sealed blobs and takes them out, by AES-GCM in the token. The blob's header
 // and the binding are authenticated with the content, so that nothing of a blob can be exchanged.
 //

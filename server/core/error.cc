@@ -51,11 +51,6 @@ std::optional<std::string> Payload(const absl::Status& error, absl::string_view 
   return std::string(*payload);
 }
 
-absl::Status WithDetail(absl::Status error, absl::string_view detail) {
-  error.SetPayload(kDetailPayload, absl::Cord(detail));
-  return error;
-}
-
 }  // namespace
 
 const ReasonInfo& InfoOf(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
@@ -70,6 +65,11 @@ absl::Status MakeError(Reason reason, absl::string_view message) {
 absl::Status MakeRetryableError(Reason reason, absl::string_view message, absl::Duration wait) {
   absl::Status error = MakeError(reason, message);
   error.SetPayload(kRetryPayload, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(wait))));
+  return error;
+}
+
+absl::Status WithDetail(absl::Status error, absl::string_view detail) {
+  error.SetPayload(kDetailPayload, absl::Cord(detail));
   return error;
 }
 

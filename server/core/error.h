@@ -51,6 +51,9 @@ absl::Status MakeError(Reason reason, absl::string_view message);
 // The same with how long waiting would help.
 absl::Status MakeRetryableError(Reason reason, absl::string_view message, absl::Duration wait);
 
+// `error` with a detail for the log, in place of the one it may have.
+absl::Status WithDetail(absl::Status error, absl::string_view detail);
+
 // `error` with one more entry for the caller in its google.rpc.ErrorInfo's metadata.
 absl::Status WithMetadata(absl::Status error, absl::string_view name, absl::string_view value);
 

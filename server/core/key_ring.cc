@@ -152,8 +152,8 @@ absl::StatusOr<UsableVersion> KeyRing::Use(const store::KeyRecord& key,
   return UsableVersion{key.id, version_id, it->second.keys};
 }
 
-absl::StatusOr<UsableVersion> KeyRing::ForSealing(const KeyReference& key, SealingVersion which) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = DescribeShared(key);
+absl::StatusOr<UsableVersion> KeyRing::ForSealing(const KeyId& key, SealingVersion which) {
+  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = FindKey(key);
   if (!record.ok()) return record.status();
   return Use(**record, which == SealingVersion::kInitial ? (*record)->initial_version
                                                          : (*record)->primary_version);
@@ -180,16 +180,8 @@ absl::StatusOr<UsableVersion> KeyRing::ForOpening(const KeyId& key_id,
   return FromStore(known.status());
 }
 
-absl::StatusOr<std::shared_ptr<const store::KeyRecord>> KeyRing::DescribeShared(
-    const KeyReference& key) {
-  if (const KeyId* id = std::get_if<KeyId>(&key)) return FindKey(*id);
-  absl::StatusOr<KeyId> id = Resolve(key);
-  if (!id.ok()) return id.status();
-  return FindKey(*id);
-}
-
-absl::StatusOr<store::KeyRecord> KeyRing::DescribeKey(const KeyReference& key) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = DescribeShared(key);
+absl::StatusOr<store::KeyRecord> KeyRing::DescribeKey(const KeyId& key) {
+  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = FindKey(key);
   if (!record.ok()) return record.status();
   return **record;
 }
@@ -226,9 +218,12 @@ absl::StatusOr<store::KeyVersionRecord> KeyRing::MakeVersion(
 }
 
 absl::StatusOr<store::KeyRecord> KeyRing::CreateKey(absl::string_view description,
-                                                    Deadline deadline) {
+                                                    Deadline deadline, const PolicyOf& policy_of) {
   absl::StatusOr<KeyId> id = RandomId<KeyId>(deadline);
   if (!id.ok()) return id.status();
+  absl::StatusOr<std::string> policy = std::string();
+  if (policy_of != nullptr) policy = policy_of(*id);
+  if (!policy.ok()) return policy.status();
   store::KeyRecord key;
   key.id = *id;
   key.state = store::KeyState::kEnabled;
@@ -238,39 +233,32 @@ absl::StatusOr<store::KeyRecord> KeyRing::CreateKey(absl::string_view descriptio
       MakeVersion(*id, deadline,
                   [&](const KeyVersionId& version_id) { return store_.BeginKey(key, version_id); });
   if (!version.ok()) return version.status();
-  return DescribeKey(KeyReference(*id));
+  return DescribeKey(*id);
 }
 
-absl::StatusOr<store::KeyVersionRecord> KeyRing::CreateKeyVersion(const KeyReference& key,
+absl::StatusOr<store::KeyVersionRecord> KeyRing::CreateKeyVersion(const KeyId& key,
                                                                   Deadline deadline) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = DescribeShared(key);
+  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = FindKey(key);
   if (!record.ok()) return record.status();
-  const KeyId id = (*record)->id;
-  if ((*record)->state != store::KeyState::kEnabled) return Disabled(id);
-  return MakeVersion(id, deadline, [&](const KeyVersionId& version_id) {
-    return store_.BeginVersion(id, version_id, clock_.Now());
+  if ((*record)->state != store::KeyState::kEnabled) return Disabled(key);
+  return MakeVersion(key, deadline, [&](const KeyVersionId& version_id) {
+    return store_.BeginVersion(key, version_id, clock_.Now());
   });
 }
 
-absl::StatusOr<store::KeyRecord> KeyRing::SetKeyState(const KeyReference& key,
-                                                      store::KeyState state) {
-  absl::StatusOr<KeyId> id = Resolve(key);
-  if (!id.ok()) return id.status();
+absl::StatusOr<store::KeyRecord> KeyRing::SetKeyState(const KeyId& key, store::KeyState state) {
   MutexLock lock(change_mu_);
-  absl::Status status = store_.SetKeyState(*id, state);
-  if (absl::IsNotFound(status)) return KeyNotFound(*id);
+  absl::Status status = store_.SetKeyState(key, state);
+  if (absl::IsNotFound(status)) return KeyNotFound(key);
   if (!status.ok()) return FromStore(status);
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = Reload(*id);
+  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = Reload(key);
   if (!record.ok()) return record.status();
   return **record;
 }
 
-absl::StatusOr<store::AliasRecord> KeyRing::CreateAlias(const AliasName& name,
-                                                        const KeyReference& key) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = DescribeShared(key);
-  if (!record.ok()) return record.status();
+absl::StatusOr<store::AliasRecord> KeyRing::CreateAlias(const AliasName& name, const KeyId& key) {
   const absl::Time now = clock_.Now();
-  const store::AliasRecord alias = {name.text, (*record)->id, now, now};
+  const store::AliasRecord alias = {name.text, key, now, now};
   MutexLock change_lock(change_mu_);
   absl::Status status = store_.CreateAlias(alias);
   if (absl::IsAlreadyExists(status)) {
@@ -278,32 +266,42 @@ absl::StatusOr<store::AliasRecord> KeyRing::CreateAlias(const AliasName& name,
         Reason::kInvalidParameter,
         absl::StrCat("alias ", name.text, " exists already; UpdateAlias moves it to another key"));
   }
-  if (absl::IsNotFound(status)) return KeyNotFound((*record)->id);
+  if (absl::IsNotFound(status)) return KeyNotFound(key);
   if (!status.ok()) return FromStore(status);
   WriterLock lock(cache_mu_);
   aliases_[name.text] = alias.key_id;
   return alias;
 }
 
-absl::StatusOr<store::AliasRecord> KeyRing::UpdateAlias(const AliasName& name,
-                                                        const KeyReference& key) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = DescribeShared(key);
-  if (!record.ok()) return record.status();
-  MutexLock change_lock(change_mu_);
-  absl::StatusOr<store::AliasRecord> alias =
-      store_.UpdateAlias(name.text, (*record)->id, clock_.Now());
-  // The key was there a moment ago, and keys do not go.
+absl::Status KeyRing::CheckAlias(const AliasName& name, const KeyId& key) {
+  absl::StatusOr<store::AliasRecord> alias = store_.GetAlias(name.text);
   if (absl::IsNotFound(alias.status())) return AliasNotFound(name.text);
+  if (!alias.ok()) return FromStore(alias.status());
+  if (alias->key_id == key) return absl::OkStatus();
+  return MakeRetryableError(
+      Reason::kServiceUnavailableTemporary,
+      absl::StrCat("alias ", name.text, " was moved to another key meanwhile; try again"),
+      absl::ZeroDuration());
+}
+
+absl::StatusOr<store::AliasRecord> KeyRing::UpdateAlias(const AliasName& name, const KeyId& from,
+                                                        const KeyId& to) {
+  MutexLock change_lock(change_mu_);
+  absl::Status status = CheckAlias(name, from);
+  if (!status.ok()) return status;
+  absl::StatusOr<store::AliasRecord> alias = store_.UpdateAlias(name.text, to, clock_.Now());
+  if (absl::IsNotFound(alias.status())) return KeyNotFound(to);
   if (!alias.ok()) return FromStore(alias.status());
   WriterLock lock(cache_mu_);
   aliases_[name.text] = alias->key_id;
   return alias;
 }
 
-absl::Status KeyRing::DeleteAlias(const AliasName& name) {
+absl::Status KeyRing::DeleteAlias(const AliasName& name, const KeyId& from) {
   MutexLock change_lock(change_mu_);
-  absl::Status status = store_.DeleteAlias(name.text);
-  if (absl::IsNotFound(status)) return AliasNotFound(name.text);
+  absl::Status status = CheckAlias(name, from);
+  if (!status.ok()) return status;
+  status = store_.DeleteAlias(name.text);
   if (!status.ok()) return FromStore(status);
   WriterLock lock(cache_mu_);
   aliases_.erase(name.text);

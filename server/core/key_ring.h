@@ -63,24 +63,30 @@ class KeyRing {
   // --- Using keys -------------------------------------------------------------------------------
 
   // The version of `key` that seals. Rejected.Disabled.
-  absl::StatusOr<UsableVersion> ForSealing(const KeyReference& key, SealingVersion which);
+  absl::StatusOr<UsableVersion> ForSealing(const KeyId& key, SealingVersion which);
   // A version that a blob names. Rejected.Disabled; InvalidCiphertext if there is none, for such a
   // blob is not genuine.
   absl::StatusOr<UsableVersion> ForOpening(const KeyId& key_id, const KeyVersionId& version_id);
-  // Forbidden.KeyNotFound, Forbidden.AliasNotFound.
+  // Which key is meant. All else takes ids: who may use a key is decided by its id, and a name may
+  // be moved to another key at any moment. Forbidden.KeyNotFound, Forbidden.AliasNotFound.
   absl::StatusOr<KeyId> Resolve(const KeyReference& key);
 
   // --- The keys' own life -----------------------------------------------------------------------
 
-  absl::StatusOr<store::KeyRecord> CreateKey(absl::string_view description, Deadline deadline);
-  absl::StatusOr<store::KeyRecord> DescribeKey(const KeyReference& key);
-  absl::StatusOr<store::KeyVersionRecord> CreateKeyVersion(const KeyReference& key,
-                                                           Deadline deadline);
-  absl::StatusOr<store::KeyRecord> SetKeyState(const KeyReference& key, store::KeyState state);
+  // `policy_of` gives the policy document that is stored with the new key (see Store::BeginKey);
+  // without it there is none.
+  using PolicyOf = std::function<absl::StatusOr<std::string>(const KeyId&)>;
+  absl::StatusOr<store::KeyRecord> CreateKey(absl::string_view description, Deadline deadline,
+                                             const PolicyOf& policy_of = nullptr);
+  absl::StatusOr<store::KeyRecord> DescribeKey(const KeyId& key);
+  absl::StatusOr<store::KeyVersionRecord> CreateKeyVersion(const KeyId& key, Deadline deadline);
+  absl::StatusOr<store::KeyRecord> SetKeyState(const KeyId& key, store::KeyState state);
 
-  absl::StatusOr<store::AliasRecord> CreateAlias(const AliasName& name, const KeyReference& key);
-  absl::StatusOr<store::AliasRecord> UpdateAlias(const AliasName& name, const KeyReference& key);
-  absl::Status DeleteAlias(const AliasName& name);
+  absl::StatusOr<store::AliasRecord> CreateAlias(const AliasName& name, const KeyId& key);
+  // Both change an alias only while it is `from`'s; it was moved meanwhile if it is not.
+  absl::StatusOr<store::AliasRecord> UpdateAlias(const AliasName& name, const KeyId& from,
+                                                 const KeyId& to);
+  absl::Status DeleteAlias(const AliasName& name, const KeyId& from);
 
   // Pages begin after what the last page ended with, and have at most `limit` entries. A key that
   // `after` names and that is unknown is Forbidden.KeyNotFound.
@@ -106,12 +112,13 @@ class KeyRing {
   absl::Status LoadVersions(KeyRingReport& report);
   absl::StatusOr<std::shared_ptr<const store::KeyRecord>> FindKey(const KeyId& id)
       ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> DescribeShared(const KeyReference& key)
-      ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
   absl::StatusOr<UsableVersion> Use(const store::KeyRecord& key, const KeyVersionId& version_id)
       ABSL_LOCKS_EXCLUDED(cache_mu_);
   absl::StatusOr<std::shared_ptr<const store::KeyRecord>> Reload(const KeyId& id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mu_) ABSL_LOCKS_EXCLUDED(cache_mu_);
+  // OK if an alias is `key`'s.
+  absl::Status CheckAlias(const AliasName& name, const KeyId& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mu_);
   // Runs both phases of making a version around its generation in the token.
   absl::StatusOr<store::KeyVersionRecord> MakeVersion(
       const KeyId& key_id, Deadline deadline,

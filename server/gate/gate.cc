@@ -1,6 +1,7 @@
 #include "server/gate/gate.h"
 
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
@@ -8,15 +9,19 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "server/core/error.h"
 #include "server/store/ids.h"
 
 namespace strongroom::gate {
 namespace {
 
+using core::Reason;
+
 // How long a call may take that says nothing of it. RSA-4096 pairs take seconds.
 constexpr std::chrono::seconds kLongestCall(120);
+
+constexpr absl::Duration kTrailRetry = absl::Seconds(1);
 
 std::string NewRequestId() {
   std::array<uint8_t, 16> random = {};
@@ -34,63 +39,176 @@ absl::string_view Cut(absl::string_view text) {
   return text.substr(0, end);
 }
 
+int64_t MicrosecondsSince(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
+                                                               begin)
+      .count();
+}
+
+audit::Outcome OutcomeOf(const absl::Status& outcome) {
+  if (outcome.ok()) return audit::Outcome::kAllowed;
+  switch (core::ReasonOf(outcome)) {
+    case Reason::kDryRunOperation:
+      return audit::Outcome::kAllowed;
+    case Reason::kNoPermission:
+    case Reason::kAccessDenied:
+    case Reason::kInvalidGrantToken:
+      return audit::Outcome::kDenied;
+    default:
+      return audit::Outcome::kFailed;
+  }
+}
+
+absl::Status TrailUnavailable(const absl::Status& failure) {
+  return core::WithDetail(
+      core::MakeRetryableError(Reason::kServiceUnavailableTemporary,
+                               "the audit trail cannot be written, and without a record nothing is "
+                               "done; try again",
+                               kTrailRetry),
+      failure.message());
+}
+
+// What a dry run says that the token could do.
+constexpr char kAble[] = "able";
+constexpr char kUnable[] = "unable";
+constexpr char kAway[] = "away";
+
+const char* TokenStateOf(const absl::Status& rehearsal) {
+  if (rehearsal.ok()) return kAble;
+  return core::ReasonOf(rehearsal) == Reason::kUnsupportedOperation ? kUnable : kAway;
+}
+
+bool IsOfToken(Reason reason) {
+  return reason == Reason::kUnsupportedOperation || reason == Reason::kUnavailable ||
+         reason == Reason::kDependencyTimeout || reason == Reason::kThrottling;
+}
+
 }  // namespace
 
-Call Gate::Begin(absl::string_view operation, Peer peer, Deadline deadline) const {
-  Call call;
-  call.request_id = NewRequestId();
-  call.operation = operation;
-  call.peer = std::move(peer);
-  call.arrival = std::chrono::steady_clock::now();
-  call.deadline = std::min(deadline, call.arrival + kLongestCall);
-  return call;
+absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys) {
+  stage_ = Stage::kAsked;
+  Question question;
+  question.principal = principal_;
+  if (keys.empty()) question.items.push_back({operation, std::nullopt});
+  for (const core::KeyReference& key : keys) question.items.push_back({operation, key});
+  question.context = aad.empty() ? CallContext::Of(encryption_context) : CallContext::OfAad();
+  question.grant_tokens = grant_tokens;
+  absl::StatusOr<Permit> permit = gate_.parts_.authority.Decide(question, deadline);
+  if (!permit.ok()) return permit;
+  stage_ = Stage::kPermitted;
+  if (!permit->keys.empty() && permit->keys[0].has_value()) key_id = permit->keys[0]->ToString();
+  if (permit->grant.has_value()) grant_id_ = permit->grant->id.ToString();
+  return permit;
+}
+
+std::unique_ptr<Call> Gate::Begin(Operation operation, Peer peer, Deadline deadline) const {
+  const auto arrival = std::chrono::steady_clock::now();
+  return std::unique_ptr<Call>(new Call(*this, NewRequestId(), operation, std::move(peer),
+                                        std::min(deadline, arrival + kLongestCall), arrival));
 }
 
 absl::Status Gate::Admit(Call& call) const {
-  absl::StatusOr<std::string> principal = identities_.PrincipalOf(call.peer);
+  absl::StatusOr<std::string> principal = parts_.identities.PrincipalOf(call.peer_);
   if (!principal.ok()) return principal.status();
-  call.principal = *std::move(principal);
-  if (std::chrono::steady_clock::now() >= call.deadline) {
-    return core::MakeError(core::Reason::kDependencyTimeout,
-                           "the call's deadline passed before its work began; allow more time");
+  call.principal_ = *std::move(principal);
+  if (parts_.trail != nullptr) {
+    const absl::Status writable = parts_.trail->CheckWritable();
+    if (!writable.ok()) return TrailUnavailable(writable);
   }
-  return absl::OkStatus();
+  return parts_.rate_limiter.Take(call.principal_, call.operation.info().operation_class,
+                                  call.arrival_);
 }
 
 absl::Status Gate::Pass(Call& call, const std::function<absl::Status(Call&)>& work) const {
-  absl::Status outcome = Admit(call);
-  if (outcome.ok()) outcome = work(call);
+  absl::Status outcome;
+  if (std::chrono::steady_clock::now() >= call.deadline) {
+    outcome = core::MakeError(Reason::kDependencyTimeout,
+                              "the call's deadline passed before its work began; allow more time");
+  } else {
+    outcome = work(call);
+    if (outcome.ok() && call.stage_ != Call::Stage::kPermitted) {
+      outcome = core::MakeInternalFailure("the work was done without asking for permission");
+    }
+    if (call.dry_run) outcome = DryRunOutcome(call, outcome);
+  }
+  return Conclude(call, std::move(outcome));
+}
+
+absl::Status Gate::DryRunOutcome(const Call& call, const absl::Status& outcome) const {
+  const auto tell = [](Reason reason, absl::string_view message, absl::string_view check,
+                       absl::string_view token) {
+    return core::WithMetadata(
+        core::WithMetadata(core::MakeError(reason, message), "failed_check", check), "token",
+        token);
+  };
+  if (outcome.ok()) {
+    return tell(Reason::kDryRunOperation,
+                "the call would have worked; it was a dry run, and nothing was done", "none",
+                kAble);
+  }
+  const Reason reason = core::ReasonOf(outcome);
+  if (reason == Reason::kInternalFailure) return outcome;
+  const std::string message = absl::StrCat("dry run: ", core::MessageOf(outcome));
+  if (call.stage_ == Call::Stage::kPermitted && IsOfToken(reason)) {
+    return tell(Reason::kValidationError, message, "token", TokenStateOf(outcome));
+  }
+  const char* const token =
+      TokenStateOf(parts_.data_keys.RehearseToken(call.pair_spec, call.deadline));
+  if (OutcomeOf(outcome) == audit::Outcome::kDenied) {
+    return tell(Reason::kAccessDenied, message, "permission", token);
+  }
+  return tell(Reason::kValidationError, message,
+              call.stage_ == Call::Stage::kBegun ? "request" : "key", token);
+}
+
+absl::Status Gate::Conclude(const Call& call, absl::Status outcome) const {
+  const absl::Status recorded = Record(call, outcome);
+  if (!recorded.ok()) outcome = TrailUnavailable(recorded);
   WriteLine(call, outcome);
   return outcome;
 }
 
-void Gate::WriteLine(const Call& call, const absl::Status& outcome) const {
-  const int64_t duration = std::chrono::duration_cast<std::chrono::microseconds>(
-                               std::chrono::steady_clock::now() - call.arrival)
-                               .count();
-  if (outcome.ok()) {
-    log_.Write(LogLevel::kInfo, "call",
-               {{"request_id", call.request_id},
-                {"principal", call.principal},
-                {"operation", call.operation},
-                {"key_id", Cut(call.key_id)},
-                {"key_version_id", call.key_version_id},
-                {"outcome", "OK"},
-                {"duration_us", duration}});
-    return;
+absl::Status Gate::Record(const Call& call, const absl::Status& outcome) const {
+  if (parts_.trail == nullptr) return absl::OkStatus();
+  const std::string operation = call.operation.FullName();
+  audit::Record record;
+  record.request_id = call.request_id;
+  record.principal = call.principal_;
+  record.operation = operation;
+  record.key_id = call.key_id;
+  record.key_version_id = call.key_version_id;
+  if (!call.encryption_context.empty()) record.context = &call.encryption_context;
+  if (!call.aad.empty()) {
+    SHA256(reinterpret_cast<const uint8_t*>(call.aad.data()), call.aad.size(),
+           record.aad_sha256.emplace().data());
   }
-  const core::ReasonInfo& reason = core::InfoOf(core::ReasonOf(outcome));
-  const std::string detail = core::DetailOf(outcome);
-  // The message is left out: it may repeat what the caller sent.
-  log_.Write(reason.http_status >= 500 ? LogLevel::kError : LogLevel::kInfo, "call",
-             {{"request_id", call.request_id},
-              {"principal", call.principal},
-              {"operation", call.operation},
-              {"key_id", Cut(call.key_id)},
-              {"key_version_id", call.key_version_id},
-              {"outcome", reason.name},
-              {"detail", detail},
-              {"duration_us", duration}});
+  record.grant_id = call.grant_id_;
+  record.dry_run = call.dry_run;
+  record.outcome = OutcomeOf(outcome);
+  record.reason = outcome.ok() ? "OK" : core::InfoOf(core::ReasonOf(outcome)).name;
+  record.duration_us = MicrosecondsSince(call.arrival_);
+  return parts_.trail->Write(record);
+}
+
+void Gate::WriteLine(const Call& call, const absl::Status& outcome) const {
+  const core::ReasonInfo* const reason =
+      outcome.ok() ? nullptr : &core::InfoOf(core::ReasonOf(outcome));
+  // What the trail has is logged only for those who look for a fault.
+  LogLevel level = parts_.trail == nullptr ? LogLevel::kInfo : LogLevel::kDebug;
+  if (reason != nullptr && reason->http_status >= 500) level = LogLevel::kError;
+  if (!parts_.log.Writes(level)) return;
+  // The error's message is left out: it may repeat what the caller sent.
+  const std::string operation = call.operation.FullName();
+  const std::string detail = outcome.ok() ? std::string() : core::DetailOf(outcome);
+  parts_.log.Write(level, "call",
+                   {{"request_id", call.request_id},
+                    {"principal", call.principal_},
+                    {"operation", operation},
+                    {"key_id", Cut(call.key_id)},
+                    {"key_version_id", call.key_version_id},
+                    {"outcome", reason == nullptr ? "OK" : reason->name},
+                    {"detail", detail},
+                    {"duration_us", MicrosecondsSince(call.arrival_)}});
 }
 
 }  // namespace strongroom::gate

@@ -3,53 +3,131 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "hsm/pair_spec.h"
 #include "platform/clock.h"
+#include "server/core/data_keys.h"
+#include "server/core/parameters.h"
+#include "server/gate/audit/trail.h"
+#include "server/gate/authority.h"
 #include "server/gate/identity.h"
+#include "server/gate/operation.h"
+#include "server/gate/rate_limiter.h"
 #include "server/log/log.h"
 
 namespace strongroom::gate {
 
-// One call on its way through. For one thread at a time.
-struct Call {
-  // Names this call in its answer, in its error and in the log.
-  std::string request_id;
-  // Service and method, e.g. "KmsService.GenerateDataKey".
-  absl::string_view operation;
-  Peer peer;
-  // By when the caller wants the answer.
-  Deadline deadline = kNoDeadline;
-  std::chrono::steady_clock::time_point arrival;
+class Gate;
 
-  // Set by the gate.
-  std::string principal;
-  // Set by the work, once known, for the log.
+// One call on its way through. For one thread at a time.
+class Call {
+ public:
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  // Names this call in its answer, in its error, in the log and in the audit trail.
+  const std::string request_id;
+  const Operation operation;
+  // By when the caller wants the answer.
+  const Deadline deadline;
+
+  // Who calls. Set when the call is admitted.
+  const std::string& principal() const { return principal_; }
+
+  // --- What the work says of the call, once it knows --------------------------------------------
+
+  // Whether the caller only asks if it would work.
+  bool dry_run = false;
+  // Grants that the caller shows.
+  std::vector<std::string> grant_tokens;
+  // What is to be generated, for a dry run to ask the token.
+  std::optional<hsm::PairSpec> pair_spec;
+  // What the caller binds it to.
+  std::map<std::string, std::string> encryption_context;
+  std::string aad;
+  // For the record: the key as the caller named it, until Authorize knows its id.
   std::string key_id;
   std::string key_version_id;
-};
 
-// What every call passes, once: identity, deadline, and a line in the log. Thread-safe.
-class Gate {
- public:
-  // Both outlive the gate.
-  Gate(const IdentityPolicy& identities, Log& log) : identities_(identities), log_(log) {}
-
-  // Gives a call its id, and a deadline if it has none.
-  Call Begin(absl::string_view operation, Peer peer, Deadline deadline) const;
-
-  // Runs `work` if the call may, and logs how it ended. Returns what `work` returned, or the error
-  // why it was not run: Forbidden.NoPermission, DependencyTimeout.
-  absl::Status Pass(Call& call, const std::function<absl::Status(Call&)>& work) const;
+  // Whether the caller may do this call's operation with `keys`, all of them (none for an operation
+  // that needs no key), bound as said above. What the work does with a key, it does with the id
+  // that is returned, in the order of `keys`.
+  //
+  // Every call must ask; the answer of one that did not is withheld. Forbidden.NoPermission,
+  // InvalidGrantToken; Forbidden.KeyNotFound and Forbidden.AliasNotFound for those who may know.
+  absl::StatusOr<Permit> Authorize(absl::Span<const core::KeyReference> keys);
 
  private:
+  friend class Gate;
+  enum class Stage { kBegun, kAsked, kPermitted };
+
+  Call(const Gate& gate, std::string request_id, Operation operation, Peer peer, Deadline deadline,
+       std::chrono::steady_clock::time_point arrival)
+      : request_id(std::move(request_id)),
+        operation(operation),
+        deadline(deadline),
+        gate_(gate),
+        peer_(std::move(peer)),
+        arrival_(arrival) {}
+
+  const Gate& gate_;
+  const Peer peer_;
+  const std::chrono::steady_clock::time_point arrival_;
+  std::string principal_;
+  Stage stage_ = Stage::kBegun;
+  std::string grant_id_;
+};
+
+// What every call passes, once: identity, rate limit, deadline, permission, and a record in the
+// audit trail without which its answer does not leave. Thread-safe.
+class Gate {
+ public:
+  struct Parts {
+    const IdentityPolicy& identities;
+    RateLimiter& rate_limiter;
+    Authority& authority;
+    // Null: no trail is kept (in development); then calls are logged.
+    audit::Trail* trail;
+    // Tells dry runs what the token can do.
+    core::DataKeys& data_keys;
+    Log& log;
+  };
+
+  // All parts outlive the gate.
+  explicit Gate(const Parts& parts) : parts_(parts) {}
+
+  // Gives a call its id, and a deadline if it has none.
+  std::unique_ptr<Call> Begin(Operation operation, Peer peer, Deadline deadline) const;
+
+  // Whether a call may go on to its work at all; does not wait. Forbidden.NoPermission for a caller
+  // without an identity, Rejected.Throttling, ServiceUnavailableTemporary while the audit trail
+  // cannot be written.
   absl::Status Admit(Call& call) const;
+
+  // Runs the work of a call that was admitted, and concludes.
+  absl::Status Pass(Call& call, const std::function<absl::Status(Call&)>& work) const;
+
+  // Records how a call ended, and returns what its caller is told: `outcome`, or an error if it
+  // could not be recorded.
+  absl::Status Conclude(const Call& call, absl::Status outcome) const;
+
+ private:
+  friend class Call;
+
+  absl::Status DryRunOutcome(const Call& call, const absl::Status& outcome) const;
+  absl::Status Record(const Call& call, const absl::Status& outcome) const;
   void WriteLine(const Call& call, const absl::Status& outcome) const;
 
-  const IdentityPolicy& identities_;
-  Log& log_;
+  const Parts parts_;
 };
 
 }  // namespace strongroom::gate

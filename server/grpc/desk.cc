@@ -40,16 +40,21 @@ void Desk::Serialize(const google::protobuf::MessageLite& message, grpc::ByteBuf
   bytes.Swap(&buffer);
 }
 
-grpc::Status Desk::Refuse(const gate::Call& call) const {
-  gate::Call refused = call;
-  return ToGrpcStatus(gate_.Pass(refused,
-                                 [](gate::Call&) {
-                                   return core::MakeRetryableError(
-                                       core::Reason::kThrottling,
-                                       "too many calls are waiting; try again later",
-                                       absl::Seconds(1));
-                                 }),
-                      call.request_id);
+void Desk::SetExtrasFromMetadata(const grpc::CallbackServerContext& context, gate::Call& call) {
+  if (!call.operation.info().takes_context) return;
+  const auto& metadata = context.client_metadata();
+  const auto [first, last] = metadata.equal_range("x-strongroom-grant-token");
+  for (auto it = first; it != last; ++it) {
+    call.grant_tokens.emplace_back(it->second.data(), it->second.size());
+  }
+  const auto dry_run = metadata.find("x-strongroom-dry-run");
+  call.dry_run = dry_run != metadata.end() && dry_run->second == "true";
+}
+
+absl::Status Desk::TooManyWaiting() {
+  return core::MakeRetryableError(core::Reason::kThrottling,
+                                  "too many calls of this principal are waiting; try again later",
+                                  absl::Seconds(1));
 }
 
 }  // namespace strongroom::grpc_server

@@ -6,6 +6,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "server/core/error.h"
 #include "server/gate/gate.h"
+#include "server/gate/operation.h"
 #include "server/grpc/peer.h"
 #include "server/grpc/status.h"
 #include "server/grpc/wipe.h"
@@ -36,30 +38,39 @@ class Desk {
       : gate_(gate), workers_(workers), socket_(std::move(socket)) {}
 
   // Serves one call. `work` is called as work(const Request&, gate::Call&, Response&) and returns
-  // an absl::Status of server/core/error.h.
+  // an absl::Status of server/core/error.h. It asks call.Authorize() before it does anything.
   template <typename Request, typename Response, typename Work>
   grpc::ServerUnaryReactor* Serve(grpc::CallbackServerContext* context,
                                   const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
-                                  absl::string_view operation, Work work) {
+                                  gate::Operation operation, Work work) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    gate::Call call = gate_.Begin(operation, PeerOf(*context), DeadlineOf(*context));
-    context->AddInitialMetadata("x-request-id", call.request_id);
-    const bool taken = workers_.Run([this, request, response, reactor, call, work]() mutable {
-      Request decoded;
-      Response answer;
-      const absl::Status status = gate_.Pass(call, [&](gate::Call& passed) {
-        absl::Status parsed = Parse(*request, decoded);
-        return parsed.ok() ? work(std::as_const(decoded), passed, answer) : parsed;
-      });
-      if (status.ok()) {
-        SetRequestId(answer, call.request_id);
-        Serialize(answer, *response);
-      }
-      WipeSecrets(decoded);
-      WipeSecrets(answer);
-      reactor->Finish(ToGrpcStatus(status, call.request_id));
-    });
-    if (!taken) reactor->Finish(Refuse(call));
+    const std::shared_ptr<gate::Call> call =
+        gate_.Begin(operation, PeerOf(*context), DeadlineOf(*context));
+    context->AddInitialMetadata("x-request-id", call->request_id);
+    absl::Status admitted = gate_.Admit(*call);
+    if (admitted.ok()) {
+      const bool taken =
+          workers_.Run(call->principal(), [this, request, response, reactor, context, call, work] {
+            Request decoded;
+            Response answer;
+            const absl::Status status = gate_.Pass(*call, [&](gate::Call& passed) {
+              absl::Status parsed = Parse(*request, decoded);
+              SetExtras(decoded, *context, passed);
+              return parsed.ok() ? work(std::as_const(decoded), passed, answer) : parsed;
+            });
+            if (status.ok()) {
+              SetRequestId(answer, call->request_id);
+              Serialize(answer, *response);
+            }
+            WipeSecrets(decoded);
+            WipeSecrets(answer);
+            reactor->Finish(ToGrpcStatus(status, call->request_id));
+          });
+      if (!taken) admitted = TooManyWaiting();
+    }
+    if (!admitted.ok()) {
+      reactor->Finish(ToGrpcStatus(gate_.Conclude(*call, admitted), call->request_id));
+    }
     return reactor;
   }
 
@@ -69,6 +80,20 @@ class Desk {
     if (socket_.has_value()) return *socket_;
     return TcpPeerOf(context);
   }
+
+  // Dry runs and grant tokens: fields where the message has them. The instance family's messages
+  // are fixed by their vendor; there they come as metadata.
+  template <typename Request>
+  static void SetExtras(const Request& request, const grpc::CallbackServerContext& context,
+                        gate::Call& call) {
+    if constexpr (requires { request.dry_run(); }) call.dry_run = request.dry_run();
+    if constexpr (requires { request.grant_tokens(); }) {
+      call.grant_tokens.assign(request.grant_tokens().begin(), request.grant_tokens().end());
+    } else {
+      SetExtrasFromMetadata(context, call);
+    }
+  }
+  static void SetExtrasFromMetadata(const grpc::CallbackServerContext& context, gate::Call& call);
 
   // The services' two spellings of one field.
   template <typename Response>
@@ -82,7 +107,7 @@ class Desk {
 
   static absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite& message);
   static void Serialize(const google::protobuf::MessageLite& message, grpc::ByteBuffer& bytes);
-  grpc::Status Refuse(const gate::Call& call) const;
+  static absl::Status TooManyWaiting();
 
   const gate::Gate& gate_;
   Workers& workers_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/core/error.h"
@@ -39,12 +41,27 @@ absl::Status CheckGcm(const Request& request) {
   return absl::OkStatus();
 }
 
+// What every request that seals says besides what is sealed.
+struct Sealing {
+  KeyReference key;
+  Binding binding;
+};
+
 template <typename Request>
-absl::StatusOr<SealingOptions> SealingOptionsOf(const Request& request, SealingVersion version) {
+absl::StatusOr<Sealing> SealingOf(const Request& request, gate::Call& call) {
+  call.key_id = request.keyid();
+  call.aad = request.aad();
   STRONGROOM_ASSIGN_OR_RETURN(KeyReference key, core::ParseKeyReference("KeyId", request.keyid()));
   STRONGROOM_RETURN_IF_ERROR(CheckGcm(request));
   STRONGROOM_ASSIGN_OR_RETURN(Binding binding, Binding::ToAad("Aad", request.aad()));
-  return SealingOptions{std::move(key), version, std::move(binding)};
+  return Sealing{std::move(key), std::move(binding)};
+}
+
+// May the caller seal so?
+absl::StatusOr<SealingOptions> Authorize(Sealing sealing, SealingVersion version,
+                                         gate::Call& call) {
+  STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({sealing.key}));
+  return SealingOptions{permit.key(0), version, std::move(sealing.binding)};
 }
 
 absl::StatusOr<std::optional<hsm::Iv>> IvOf(absl::string_view bytes) {
@@ -96,7 +113,7 @@ class KmsInstanceFace final : public Base {
   ServerUnaryReactor* GenerateDataKey(CallbackServerContext* context, const ByteBuffer* request,
                                       ByteBuffer* response) override {
     return desk_.Serve<pb::GenerateDataKeyRequest, pb::GenerateDataKeyResponse>(
-        context, request, response, "KmsInstanceService.GenerateDataKey",
+        context, request, response, gate::Operation("KmsInstanceService.GenerateDataKey"),
         [this](const auto& q, gate::Call& call, auto& a) {
           return MakeDataKey(q, SealingVersion::kInitial, call, a);
         });
@@ -106,7 +123,7 @@ class KmsInstanceFace final : public Base {
                                              const ByteBuffer* request,
                                              ByteBuffer* response) override {
     return desk_.Serve<pb::AdvanceGenerateDataKeyRequest, pb::AdvanceGenerateDataKeyResponse>(
-        context, request, response, "KmsInstanceService.AdvanceGenerateDataKey",
+        context, request, response, gate::Operation("KmsInstanceService.AdvanceGenerateDataKey"),
         [this](const auto& q, gate::Call& call, auto& a) {
           return MakeDataKey(q, SealingVersion::kPrimary, call, a);
         });
@@ -115,7 +132,7 @@ class KmsInstanceFace final : public Base {
   ServerUnaryReactor* GenerateDataKeyPair(CallbackServerContext* context, const ByteBuffer* request,
                                           ByteBuffer* response) override {
     return desk_.Serve<pb::GenerateDataKeyPairRequest, pb::GenerateDataKeyPairResponse>(
-        context, request, response, "KmsInstanceService.GenerateDataKeyPair",
+        context, request, response, gate::Operation("KmsInstanceService.GenerateDataKeyPair"),
         [this](const auto& q, gate::Call& call, auto& a) {
           return MakeKeyPair(q, SealingVersion::kInitial, call, a);
         });
@@ -126,7 +143,8 @@ class KmsInstanceFace final : public Base {
                                                           ByteBuffer* response) override {
     return desk_.Serve<pb::GenerateDataKeyPairWithoutPlaintextRequest,
                        pb::GenerateDataKeyPairWithoutPlaintextResponse>(
-        context, request, response, "KmsInstanceService.GenerateDataKeyPairWithoutPlaintext",
+        context, request, response,
+        gate::Operation("KmsInstanceService.GenerateDataKeyPairWithoutPlaintext"),
         [this](const auto& q, gate::Call& call, auto& a) {
           return MakeKeyPair(q, SealingVersion::kInitial, call, a);
         });
@@ -137,7 +155,8 @@ class KmsInstanceFace final : public Base {
                                                  ByteBuffer* response) override {
     return desk_
         .Serve<pb::AdvanceGenerateDataKeyPairRequest, pb::AdvanceGenerateDataKeyPairResponse>(
-            context, request, response, "KmsInstanceService.AdvanceGenerateDataKeyPair",
+            context, request, response,
+            gate::Operation("KmsInstanceService.AdvanceGenerateDataKeyPair"),
             [this](const auto& q, gate::Call& call, auto& a) {
               return MakeKeyPair(q, SealingVersion::kPrimary, call, a);
             });
@@ -148,7 +167,8 @@ class KmsInstanceFace final : public Base {
                                                                  ByteBuffer* response) override {
     return desk_.Serve<pb::AdvanceGenerateDataKeyPairWithoutPlaintextRequest,
                        pb::AdvanceGenerateDataKeyPairWithoutPlaintextResponse>(
-        context, request, response, "KmsInstanceService.AdvanceGenerateDataKeyPairWithoutPlaintext",
+        context, request, response,
+        gate::Operation("KmsInstanceService.AdvanceGenerateDataKeyPairWithoutPlaintext"),
         [this](const auto& q, gate::Call& call, auto& a) {
           return MakeKeyPair(q, SealingVersion::kPrimary, call, a);
         });
@@ -157,7 +177,7 @@ class KmsInstanceFace final : public Base {
   ServerUnaryReactor* Encrypt(CallbackServerContext* context, const ByteBuffer* request,
                               ByteBuffer* response) override {
     return desk_.Serve<pb::EncryptRequest, pb::EncryptResponse>(
-        context, request, response, "KmsInstanceService.Encrypt",
+        context, request, response, gate::Operation("KmsInstanceService.Encrypt"),
         [this](const auto& q, gate::Call& call, auto& a) {
           return SealPlaintext(q, SealingVersion::kInitial, call, a);
         });
@@ -166,7 +186,7 @@ class KmsInstanceFace final : public Base {
   ServerUnaryReactor* AdvanceEncrypt(CallbackServerContext* context, const ByteBuffer* request,
                                      ByteBuffer* response) override {
     return desk_.Serve<pb::AdvanceEncryptRequest, pb::AdvanceEncryptResponse>(
-        context, request, response, "KmsInstanceService.AdvanceEncrypt",
+        context, request, response, gate::Operation("KmsInstanceService.AdvanceEncrypt"),
         [this](const auto& q, gate::Call& call, auto& a) {
           return SealPlaintext(q, SealingVersion::kPrimary, call, a);
         });
@@ -175,7 +195,7 @@ class KmsInstanceFace final : public Base {
   ServerUnaryReactor* Decrypt(CallbackServerContext* context, const ByteBuffer* request,
                               ByteBuffer* response) override {
     return desk_.Serve<pb::DecryptRequest, pb::DecryptResponse>(
-        context, request, response, "KmsInstanceService.Decrypt",
+        context, request, response, gate::Operation("KmsInstanceService.Decrypt"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
           if (q.keyid().empty()) return core::MissingParameter("KeyId");
           return OpenBlob(q, call, a);
@@ -185,17 +205,18 @@ class KmsInstanceFace final : public Base {
   ServerUnaryReactor* AdvanceDecrypt(CallbackServerContext* context, const ByteBuffer* request,
                                      ByteBuffer* response) override {
     return desk_.Serve<pb::AdvanceDecryptRequest, pb::AdvanceDecryptResponse>(
-        context, request, response, "KmsInstanceService.AdvanceDecrypt",
+        context, request, response, gate::Operation("KmsInstanceService.AdvanceDecrypt"),
         [this](const auto& q, gate::Call& call, auto& a) { return OpenBlob(q, call, a); });
   }
 
   ServerUnaryReactor* GenerateRandom(CallbackServerContext* context, const ByteBuffer* request,
                                      ByteBuffer* response) override {
     return desk_.Serve<pb::GenerateRandomRequest, pb::GenerateRandomResponse>(
-        context, request, response, "KmsInstanceService.GenerateRandom",
+        context, request, response, gate::Operation("KmsInstanceService.GenerateRandom"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
           STRONGROOM_ASSIGN_OR_RETURN(const size_t bytes,
                                       core::ParseNumberOfBytes("Length", q.length()));
+          STRONGROOM_RETURN_IF_ERROR(call.Authorize({}).status());
           STRONGROOM_ASSIGN_OR_RETURN(const SecretBytes random,
                                       data_keys_.GenerateRandom(bytes, call.deadline));
           const absl::string_view text = random.ExposeSecretAsText();
@@ -208,13 +229,15 @@ class KmsInstanceFace final : public Base {
   template <typename Request, typename Response>
   absl::Status MakeDataKey(const Request& request, SealingVersion version, gate::Call& call,
                            Response& response) {
-    call.key_id = request.keyid();
-    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(request, version));
+    STRONGROOM_ASSIGN_OR_RETURN(Sealing sealing, SealingOf(request, call));
     size_t bytes = core::kDefaultDataKeyBytes;
     if (request.has_numberofbytes()) {
       STRONGROOM_ASSIGN_OR_RETURN(
           bytes, core::ParseNumberOfBytes("NumberOfBytes", request.numberofbytes()));
     }
+    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options,
+                                Authorize(std::move(sealing), version, call));
+    if (call.dry_run) return Rehearse(options, call);
     STRONGROOM_ASSIGN_OR_RETURN(
         core::DataKey key,
         data_keys_.GenerateDataKey(options, bytes, Plaintext::kReturned, call.deadline));
@@ -230,12 +253,15 @@ class KmsInstanceFace final : public Base {
   absl::Status MakeKeyPair(const Request& request, SealingVersion version, gate::Call& call,
                            Response& response) {
     constexpr bool kReturnsPlaintext = requires { response.mutable_privatekeyplaintext(); };
-    call.key_id = request.keyid();
-    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(request, version));
+    STRONGROOM_ASSIGN_OR_RETURN(Sealing sealing, SealingOf(request, call));
     STRONGROOM_ASSIGN_OR_RETURN(const hsm::PairSpec spec,
                                 core::ParsePairSpec("KeyPairSpec", request.keypairspec()));
     STRONGROOM_ASSIGN_OR_RETURN(const KeyFormat format,
                                 core::ParseKeyFormat("KeyFormat", request.keyformat()));
+    call.pair_spec = spec;
+    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options,
+                                Authorize(std::move(sealing), version, call));
+    if (call.dry_run) return Rehearse(options, call);
     STRONGROOM_ASSIGN_OR_RETURN(
         core::KeyPair pair,
         data_keys_.GenerateKeyPair(
@@ -255,13 +281,15 @@ class KmsInstanceFace final : public Base {
   template <typename Request, typename Response>
   absl::Status SealPlaintext(const Request& request, SealingVersion version, gate::Call& call,
                              Response& response) {
-    call.key_id = request.keyid();
-    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(request, version));
+    STRONGROOM_ASSIGN_OR_RETURN(Sealing sealing, SealingOf(request, call));
     if (!request.iv().empty()) {
       return core::MakeError(core::Reason::kInvalidParameter,
                              "Iv: must be empty; the service draws a fresh one for every sealing");
     }
     STRONGROOM_RETURN_IF_ERROR(core::CheckPlaintext("Plaintext", request.plaintext()));
+    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options,
+                                Authorize(std::move(sealing), version, call));
+    if (call.dry_run) return Rehearse(options, call);
     STRONGROOM_ASSIGN_OR_RETURN(core::Sealed sealed,
                                 data_keys_.Encrypt(options, request.plaintext(), call.deadline));
     SetSealed(sealed, call, response);
@@ -272,13 +300,23 @@ class KmsInstanceFace final : public Base {
   template <typename Request, typename Response>
   absl::Status OpenBlob(const Request& request, gate::Call& call, Response& response) {
     if (request.ciphertextblob().empty()) return core::MissingParameter("CiphertextBlob");
-    std::optional<KeyReference> expected_key;
+    std::vector<KeyReference> keys;
     if (!request.keyid().empty()) {
-      STRONGROOM_ASSIGN_OR_RETURN(expected_key, core::ParseKeyReference("KeyId", request.keyid()));
+      call.key_id = request.keyid();
+      STRONGROOM_ASSIGN_OR_RETURN(keys.emplace_back(),
+                                  core::ParseKeyReference("KeyId", request.keyid()));
     }
     STRONGROOM_RETURN_IF_ERROR(CheckGcm(request));
+    call.aad = request.aad();
     STRONGROOM_ASSIGN_OR_RETURN(const Binding binding, Binding::ToAad("Aad", request.aad()));
     STRONGROOM_ASSIGN_OR_RETURN(const std::optional<hsm::Iv> iv, IvOf(request.iv()));
+    STRONGROOM_ASSIGN_OR_RETURN(keys.emplace_back(), core::SealingKeyOf(request.ciphertextblob()));
+    STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize(keys));
+    std::optional<KeyId> expected_key;
+    if (keys.size() == 2) expected_key = permit.key(0);
+    if (call.dry_run) {
+      return data_keys_.RehearseOpening(request.ciphertextblob(), expected_key, call.deadline);
+    }
     STRONGROOM_ASSIGN_OR_RETURN(
         const core::Opened opened,
         data_keys_.Decrypt(request.ciphertextblob(), binding, expected_key, iv, call.deadline));
@@ -289,6 +327,10 @@ class KmsInstanceFace final : public Base {
     const absl::string_view plaintext = opened.plaintext.ExposeSecretAsText();
     response.set_plaintext(plaintext.data(), plaintext.size());
     return absl::OkStatus();
+  }
+
+  absl::Status Rehearse(const SealingOptions& options, const gate::Call& call) {
+    return data_keys_.RehearseSealing(options.key, options.version, call.pair_spec, call.deadline);
   }
 
   Desk& desk_;

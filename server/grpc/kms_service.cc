@@ -3,6 +3,8 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/core/error.h"
@@ -22,17 +24,25 @@ using grpc::ByteBuffer;
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
-absl::StatusOr<Binding> ContextOf(const google::protobuf::Map<std::string, std::string>& context) {
-  return Binding::ToContext("encryption_context", {context.begin(), context.end()});
+absl::StatusOr<Binding> ContextOf(const google::protobuf::Map<std::string, std::string>& context,
+                                  gate::Call& call) {
+  call.encryption_context = {context.begin(), context.end()};
+  return Binding::ToContext("encryption_context", call.encryption_context);
 }
 
-// What seals, of every request that seals something.
+// What every request that seals says besides what is sealed.
+struct Sealing {
+  KeyReference key;
+  Binding binding;
+};
+
 template <typename Request>
-absl::StatusOr<SealingOptions> SealingOptionsOf(const Request& request) {
+absl::StatusOr<Sealing> SealingOf(const Request& request, gate::Call& call) {
+  call.key_id = request.key_id();
   STRONGROOM_ASSIGN_OR_RETURN(KeyReference key,
                               core::ParseKeyReference("key_id", request.key_id()));
-  STRONGROOM_ASSIGN_OR_RETURN(Binding binding, ContextOf(request.encryption_context()));
-  return SealingOptions{std::move(key), SealingVersion::kPrimary, std::move(binding)};
+  STRONGROOM_ASSIGN_OR_RETURN(Binding binding, ContextOf(request.encryption_context(), call));
+  return Sealing{std::move(key), std::move(binding)};
 }
 
 template <typename Request>
@@ -116,13 +126,9 @@ class KmsFace final : public Base {
   ServerUnaryReactor* GenerateDataKey(CallbackServerContext* context, const ByteBuffer* request,
                                       ByteBuffer* response) override {
     return desk_.Serve<v1::GenerateDataKeyRequest, v1::GenerateDataKeyResponse>(
-        context, request, response, "KmsService.GenerateDataKey",
+        context, request, response, gate::Operation("KmsService.GenerateDataKey"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(core::DataKey key,
-                                      MakeDataKey(q, Plaintext::kReturned, call, a));
-          const absl::string_view plaintext = key.plaintext->ExposeSecretAsText();
-          a.set_plaintext(plaintext.data(), plaintext.size());
-          return absl::OkStatus();
+          return MakeDataKey(q, Plaintext::kReturned, call, a);
         });
   }
 
@@ -131,16 +137,16 @@ class KmsFace final : public Base {
                                                       ByteBuffer* response) override {
     return desk_.Serve<v1::GenerateDataKeyWithoutPlaintextRequest,
                        v1::GenerateDataKeyWithoutPlaintextResponse>(
-        context, request, response, "KmsService.GenerateDataKeyWithoutPlaintext",
+        context, request, response, gate::Operation("KmsService.GenerateDataKeyWithoutPlaintext"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          return MakeDataKey(q, Plaintext::kNotReturned, call, a).status();
+          return MakeDataKey(q, Plaintext::kNotReturned, call, a);
         });
   }
 
   ServerUnaryReactor* GenerateDataKeyPair(CallbackServerContext* context, const ByteBuffer* request,
                                           ByteBuffer* response) override {
     return desk_.Serve<v1::GenerateDataKeyPairRequest, v1::GenerateDataKeyPairResponse>(
-        context, request, response, "KmsService.GenerateDataKeyPair",
+        context, request, response, gate::Operation("KmsService.GenerateDataKeyPair"),
         [this](const auto& q, gate::Call& call, auto& a) { return MakeKeyPair(q, call, a); });
   }
 
@@ -149,18 +155,21 @@ class KmsFace final : public Base {
                                                           ByteBuffer* response) override {
     return desk_.Serve<v1::GenerateDataKeyPairWithoutPlaintextRequest,
                        v1::GenerateDataKeyPairWithoutPlaintextResponse>(
-        context, request, response, "KmsService.GenerateDataKeyPairWithoutPlaintext",
+        context, request, response,
+        gate::Operation("KmsService.GenerateDataKeyPairWithoutPlaintext"),
         [this](const auto& q, gate::Call& call, auto& a) { return MakeKeyPair(q, call, a); });
   }
 
   ServerUnaryReactor* Encrypt(CallbackServerContext* context, const ByteBuffer* request,
                               ByteBuffer* response) override {
     return desk_.Serve<v1::EncryptRequest, v1::EncryptResponse>(
-        context, request, response, "KmsService.Encrypt",
+        context, request, response, gate::Operation("KmsService.Encrypt"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          call.key_id = q.key_id();
-          STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(q));
+          STRONGROOM_ASSIGN_OR_RETURN(Sealing sealing, SealingOf(q, call));
           STRONGROOM_RETURN_IF_ERROR(core::CheckPlaintext("plaintext", q.plaintext()));
+          STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options,
+                                      Authorize(std::move(sealing), call));
+          if (call.dry_run) return Rehearse(options, call);
           STRONGROOM_ASSIGN_OR_RETURN(core::Sealed sealed,
                                       data_keys_.Encrypt(options, q.plaintext(), call.deadline));
           SetKey(sealed.key_id, sealed.key_version_id, call, a);
@@ -172,15 +181,23 @@ class KmsFace final : public Base {
   ServerUnaryReactor* Decrypt(CallbackServerContext* context, const ByteBuffer* request,
                               ByteBuffer* response) override {
     return desk_.Serve<v1::DecryptRequest, v1::DecryptResponse>(
-        context, request, response, "KmsService.Decrypt",
+        context, request, response, gate::Operation("KmsService.Decrypt"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
           if (q.ciphertext_blob().empty()) return core::MissingParameter("ciphertext_blob");
-          std::optional<KeyReference> expected_key;
+          std::vector<KeyReference> keys;
           if (!q.key_id().empty()) {
-            STRONGROOM_ASSIGN_OR_RETURN(expected_key,
+            call.key_id = q.key_id();
+            STRONGROOM_ASSIGN_OR_RETURN(keys.emplace_back(),
                                         core::ParseKeyReference("key_id", q.key_id()));
           }
-          STRONGROOM_ASSIGN_OR_RETURN(const Binding binding, BindingOf(q));
+          STRONGROOM_ASSIGN_OR_RETURN(const Binding binding, BindingOf(q, call));
+          STRONGROOM_ASSIGN_OR_RETURN(keys.emplace_back(), core::SealingKeyOf(q.ciphertext_blob()));
+          STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize(keys));
+          std::optional<KeyId> expected_key;
+          if (keys.size() == 2) expected_key = permit.key(0);
+          if (call.dry_run) {
+            return data_keys_.RehearseOpening(q.ciphertext_blob(), expected_key, call.deadline);
+          }
           STRONGROOM_ASSIGN_OR_RETURN(const core::Opened opened,
                                       data_keys_.Decrypt(q.ciphertext_blob(), binding, expected_key,
                                                          std::nullopt, call.deadline));
@@ -194,10 +211,11 @@ class KmsFace final : public Base {
   ServerUnaryReactor* GenerateRandom(CallbackServerContext* context, const ByteBuffer* request,
                                      ByteBuffer* response) override {
     return desk_.Serve<v1::GenerateRandomRequest, v1::GenerateRandomResponse>(
-        context, request, response, "KmsService.GenerateRandom",
+        context, request, response, gate::Operation("KmsService.GenerateRandom"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
           STRONGROOM_ASSIGN_OR_RETURN(
               const size_t bytes, core::ParseNumberOfBytes("number_of_bytes", q.number_of_bytes()));
+          STRONGROOM_RETURN_IF_ERROR(call.Authorize({}).status());
           STRONGROOM_ASSIGN_OR_RETURN(const SecretBytes random,
                                       data_keys_.GenerateRandom(bytes, call.deadline));
           const absl::string_view plaintext = random.ExposeSecretAsText();
@@ -207,35 +225,55 @@ class KmsFace final : public Base {
   }
 
  private:
-  static absl::StatusOr<Binding> BindingOf(const v1::DecryptRequest& request) {
-    if (request.aad().empty()) return ContextOf(request.encryption_context());
-    if (request.encryption_context().empty()) return Binding::ToAad("aad", request.aad());
+  static absl::StatusOr<Binding> BindingOf(const v1::DecryptRequest& request, gate::Call& call) {
+    if (request.aad().empty()) return ContextOf(request.encryption_context(), call);
+    if (request.encryption_context().empty()) {
+      call.aad = request.aad();
+      return Binding::ToAad("aad", request.aad());
+    }
     return core::MakeError(core::Reason::kInvalidParameter,
                            "aad: is given together with encryption_context; a blob is bound to one "
                            "of them at most");
   }
 
-  // Both data-key operations: all but the plaintext is set in `response`.
+  // May the caller seal so?
+  static absl::StatusOr<SealingOptions> Authorize(Sealing sealing, gate::Call& call) {
+    STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({sealing.key}));
+    return SealingOptions{permit.key(0), SealingVersion::kPrimary, std::move(sealing.binding)};
+  }
+
+  absl::Status Rehearse(const SealingOptions& options, const gate::Call& call) {
+    return data_keys_.RehearseSealing(options.key, options.version, call.pair_spec, call.deadline);
+  }
+
+  // Both data-key operations.
   template <typename Request, typename Response>
-  absl::StatusOr<core::DataKey> MakeDataKey(const Request& request, Plaintext plaintext,
-                                            gate::Call& call, Response& response) {
-    call.key_id = request.key_id();
-    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(request));
+  absl::Status MakeDataKey(const Request& request, Plaintext plaintext, gate::Call& call,
+                           Response& response) {
+    STRONGROOM_ASSIGN_OR_RETURN(Sealing sealing, SealingOf(request, call));
     STRONGROOM_ASSIGN_OR_RETURN(const size_t bytes, DataKeyBytesOf(request));
+    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, Authorize(std::move(sealing), call));
+    if (call.dry_run) return Rehearse(options, call);
     STRONGROOM_ASSIGN_OR_RETURN(
         core::DataKey key, data_keys_.GenerateDataKey(options, bytes, plaintext, call.deadline));
     SetKey(key.sealed.key_id, key.sealed.key_version_id, call, response);
     response.set_ciphertext_blob(std::move(key.sealed.blob));
-    return key;
+    if constexpr (requires { response.mutable_plaintext(); }) {
+      const absl::string_view clear = key.plaintext->ExposeSecretAsText();
+      response.set_plaintext(clear.data(), clear.size());
+    }
+    return absl::OkStatus();
   }
 
   // Both pair operations.
   template <typename Request, typename Response>
   absl::Status MakeKeyPair(const Request& request, gate::Call& call, Response& response) {
-    call.key_id = request.key_id();
-    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, SealingOptionsOf(request));
+    STRONGROOM_ASSIGN_OR_RETURN(Sealing sealing, SealingOf(request, call));
     STRONGROOM_ASSIGN_OR_RETURN(const hsm::PairSpec spec, PairSpecOf(request.key_pair_spec()));
     STRONGROOM_ASSIGN_OR_RETURN(const KeyFormat format, KeyFormatOf(request.key_format()));
+    call.pair_spec = spec;
+    STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options, Authorize(std::move(sealing), call));
+    if (call.dry_run) return Rehearse(options, call);
     STRONGROOM_ASSIGN_OR_RETURN(
         core::KeyPair pair,
         data_keys_.GenerateKeyPair(options, spec, format, Plaintext::kNotReturned, call.deadline));

@@ -4,7 +4,7 @@
 
 namespace strongroom::grpc_server {
 
-Workers::Workers(int threads, size_t longest_queue) : longest_queue_(longest_queue) {
+Workers::Workers(int threads, size_t longest_line) : longest_line_(longest_line) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
@@ -17,14 +17,32 @@ Workers::~Workers() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool Workers::Run(std::function<void()> work) {
+bool Workers::Run(absl::string_view whose, std::function<void()> work) {
+  if (longest_line_ == 0) return false;
   {
     MutexLock lock(mu_);
-    if (ending_ || queue_.size() >= longest_queue_) return false;
-    queue_.push_back(std::move(work));
+    if (ending_) return false;
+    Line& line = lines_[whose];
+    if (line.size() >= longest_line_) return false;
+    line.push_back(std::move(work));
+    if (line.size() == 1) turns_.emplace_back(whose);
   }
   changed_.NotifyOne();
   return true;
+}
+
+std::function<void()> Workers::TakeNext() {
+  std::string whose = std::move(turns_.front());
+  turns_.pop_front();
+  const auto line = lines_.find(whose);
+  std::function<void()> work = std::move(line->second.front());
+  line->second.pop_front();
+  if (line->second.empty()) {
+    lines_.erase(line);
+  } else {
+    turns_.push_back(std::move(whose));
+  }
+  return work;
 }
 
 void Workers::Work() {
@@ -32,10 +50,9 @@ void Workers::Work() {
     std::function<void()> work;
     {
       MutexLock lock(mu_);
-      while (queue_.empty() && !ending_) changed_.Wait(mu_);
-      if (queue_.empty()) return;
-      work = std::move(queue_.front());
-      queue_.pop_front();
+      while (turns_.empty() && !ending_) changed_.Wait(mu_);
+      if (turns_.empty()) return;
+      work = TakeNext();
     }
     work();
   }

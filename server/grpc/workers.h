@@ -4,9 +4,13 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "platform/mutex.h"
 
 namespace strongroom::grpc_server {
@@ -14,26 +18,36 @@ namespace strongroom::grpc_server {
 // Threads that do calls' work, so that a token that is slow or hangs does not hold up gRPC's own
 // threads. docs/adr/0005 has the measurements behind it.
 //
+// Everybody has a line of their own, and the lines take turns: who brings much work waits for it,
+// not those who bring little.
+//
 // Thread-safe.
 class Workers {
  public:
-  // `threads` at least 1. At most `longest_queue` pieces of work wait.
-  Workers(int threads, size_t longest_queue);
+  // `threads` at least 1. At most `longest_line` pieces of anybody's work wait.
+  Workers(int threads, size_t longest_line);
   // Does what is waiting, then ends.
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  // False, and `work` is not run, if too much is waiting already.
-  bool Run(std::function<void()> work) ABSL_LOCKS_EXCLUDED(mu_);
+  // False, and `work` is not run, if too much of theirs is waiting already.
+  bool Run(absl::string_view whose, std::function<void()> work) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  void Work() ABSL_LOCKS_EXCLUDED(mu_);
+  using Line = std::deque<std::function<void()>>;
 
-  const size_t longest_queue_;
+  void Work() ABSL_LOCKS_EXCLUDED(mu_);
+  // What is next, by turns.
+  std::function<void()> TakeNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const size_t longest_line_;
   Mutex mu_;
   CondVar changed_;
-  std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
+  // None of them is empty.
+  absl::flat_hash_map<std::string, Line> lines_ ABSL_GUARDED_BY(mu_);
+  // The names of all lines, the next first.
+  std::deque<std::string> turns_ ABSL_GUARDED_BY(mu_);
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::thread> threads_;
 };

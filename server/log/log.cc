@@ -75,6 +75,8 @@ Log::Log(LogLevel least)
 
 Log::~Log() = default;
 
+bool Log::Writes(LogLevel level) const { return logger_->should_log(ToSpdlog(level)); }
+
 void Log::Write(LogLevel level, absl::string_view event, std::initializer_list<Field> fields) {
   const spdlog::level::level_enum spdlog_level = ToSpdlog(level);
   if (!logger_->should_log(spdlog_level)) return;

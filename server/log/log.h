@@ -33,6 +33,8 @@ class Log {
   explicit Log(LogLevel least);
   ~Log();
 
+  // Whether lines of this level are written: for those who would have to prepare much.
+  bool Writes(LogLevel level) const;
   void Write(LogLevel level, absl::string_view event, std::initializer_list<Field> fields);
 
  private:

@@ -32,6 +32,10 @@ std::string Config(const testing::SoftHsmToken& token, const std::string& socket
                    int concurrent_pair_generations) {
   return absl::StrCat("listen:\n  unix:\n    - path: ", socket,
                       "\n      principal: soak\n"
+                      "policy:\n  - {principals: [soak], operations: [\"*\"]}\n"
+                      "audit:\n  directory: ",
+                      token.directory(),
+                      "/audit\n"
                       "token:\n  module: ",
                       testing::kSoftHsmModule, "\n  token: ", token.label(),
                       "\n  pin_file: ", token.pin_file(), "\nstore:\n  path: ", token.directory(),

@@ -21,6 +21,15 @@ from harness.faults import Faults
 from harness.softhsm import SoftHsm
 
 BINARY = runfile("server/strongroomd")
+# Every principal of the tests.
+EVERYBODY = [
+    "e2e",
+    "someone-else",
+    "local",
+    "backend.example.org",
+    "first.example.org",
+    "spiffe://example.org/*",
+]
 _PATIENCE = 120  # seconds, for what takes a fraction of one; instrumented servers are slow
 _SECRETS_LOOKED_FOR = 200
 
@@ -34,6 +43,7 @@ class Server:
         self.token = token
         self.socket_path = pathlib.Path(socket_directory, "socket")
         self.config_file = self.directory / "strongroomd.yaml"
+        self.audit_directory = self.directory / "audit"
         # A test changes what it is about before it starts the server.
         self.config = {
             "development": True,
@@ -47,6 +57,11 @@ class Server:
                 "pin_file": str(token.pin_file),
             },
             "store": {"path": str(self.directory / "strongroom.db")},
+            # Who may do what is for authority_test.py.
+            "policy": [{"principals": EVERYBODY, "operations": ["*"]}],
+            "audit": {"directory": str(self.audit_directory)},
+            # The lines of calls that went well.
+            "log": {"level": "debug"},
         }
         self.environment = dict(os.environ, **token.environment())
         self.process = None

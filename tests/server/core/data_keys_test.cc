@@ -75,7 +75,7 @@ class DataKeysTest : public KmsFixture {
   absl::StatusOr<KeyPair> GeneratePair(PairSpec spec, KeyFormat format, Plaintext plaintext) {
     return data_keys().GenerateKeyPair({.key = key()}, spec, format, plaintext, kNoDeadline);
   }
-  absl::StatusOr<Opened> OpenWith(absl::string_view blob, const KeyReference& expected_key) {
+  absl::StatusOr<Opened> OpenWith(absl::string_view blob, const KeyId& expected_key) {
     return data_keys().Decrypt(blob, Binding(), expected_key, std::nullopt, kNoDeadline);
   }
 
@@ -234,34 +234,16 @@ TEST_F(DataKeysTest, DisabledKeyTouchesNoKeyMaterial) {
   EXPECT_TRUE(faults().Calls().empty());
 }
 
-TEST_F(DataKeysTest, AliasThatMovedSealsUnderItsNewKeyAndOldBlobsOpen) {
-  const KeyId other = CreateKey();
-  CreateAlias("alias/orders", key());
-  const Sealed before = Seal(Alias("alias/orders"), "before");
-  EXPECT_EQ(before.key_id, key());
-  ASSERT_OK(ring().UpdateAlias({"alias/orders"}, other));
-  const Sealed after = Seal(Alias("alias/orders"), "after");
-  EXPECT_EQ(after.key_id, other);
-  ExpectOpens(before.blob, {}, "before");
-  ExpectOpens(after.blob, {}, "after");
-  EXPECT_THAT(OpenWith(after.blob, Alias("alias/orders")), IsOk());
-  EXPECT_THAT(OpenWith(before.blob, Alias("alias/orders")), FailsWith(Reason::kIncorrectKey));
-  ASSERT_OK(ring().DeleteAlias({"alias/orders"}));
-  ExpectOpens(after.blob, {}, "after");
-}
-
-TEST_F(DataKeysTest, UnknownKeyOrAliasSealsNothing) {
+TEST_F(DataKeysTest, UnknownKeySealsNothing) {
   const KeyId unknown = *KeyId::Parse("00000000-0000-4000-8000-000000000000");
   for (Plaintext plaintext : {Plaintext::kReturned, Plaintext::kNotReturned}) {
     EXPECT_THAT(Generate(32, plaintext, {.key = unknown}), FailsWith(Reason::kKeyNotFound));
-    EXPECT_THAT(Generate(32, plaintext, {.key = Alias("alias/unknown")}),
-                FailsWith(Reason::kAliasNotFound));
   }
   EXPECT_THAT(data_keys().GenerateKeyPair({.key = unknown}, PairSpec::kEcP256, KeyFormat::kPem,
                                           Plaintext::kReturned, kNoDeadline),
               FailsWith(Reason::kKeyNotFound));
-  EXPECT_THAT(data_keys().Encrypt({.key = Alias("alias/unknown")}, "text", kNoDeadline),
-              FailsWith(Reason::kAliasNotFound));
+  EXPECT_THAT(data_keys().Encrypt({.key = unknown}, "text", kNoDeadline),
+              FailsWith(Reason::kKeyNotFound));
 }
 
 TEST_F(DataKeysTest, RestartLosesNothing) {
@@ -280,22 +262,16 @@ TEST_F(DataKeysTest, RestartLosesNothing) {
 // --- The key that the caller expects ----------------------------------------------------------
 
 TEST_F(DataKeysTest, BlobOfTheExpectedKeyOpens) {
-  CreateAlias("alias/orders", key());
-  for (const std::string& blob : OneOfEachKind()) {
-    EXPECT_THAT(OpenWith(blob, key()), IsOk());
-    EXPECT_THAT(OpenWith(blob, Alias("alias/orders")), IsOk());
-  }
+  for (const std::string& blob : OneOfEachKind()) EXPECT_THAT(OpenWith(blob, key()), IsOk());
 }
 
 TEST_F(DataKeysTest, GenuineBlobOfAnotherKeyIsAnIncorrectKey) {
   const KeyId other = CreateKey();
-  CreateAlias("alias/other", other);
   for (const std::string& blob : OneOfEachKind()) {
     const absl::Status error = OpenWith(blob, other).status();
     EXPECT_THAT(error, FailsWith(Reason::kIncorrectKey, HasSubstr(other.ToString())));
     // Whose it is, is not told.
     EXPECT_THAT(std::string(error.message()), Not(HasSubstr(key().ToString())));
-    EXPECT_THAT(OpenWith(blob, Alias("alias/other")), FailsWith(Reason::kIncorrectKey));
   }
 }
 
@@ -313,13 +289,6 @@ TEST_F(DataKeysTest, BlobThatIsNotGenuineIsNeverAnIncorrectKey) {
         << position;
   }
   EXPECT_THAT(OpenWith("", other), FailsWith(Reason::kInvalidCiphertext));
-}
-
-TEST_F(DataKeysTest, ExpectedKeyThatDoesNotExistIsNotFound) {
-  const std::string blob = Seal(key(), "text").blob;
-  EXPECT_THAT(OpenWith(blob, *KeyId::Parse("00000000-0000-4000-8000-000000000000")),
-              FailsWith(Reason::kKeyNotFound));
-  EXPECT_THAT(OpenWith(blob, Alias("alias/unknown")), FailsWith(Reason::kAliasNotFound));
 }
 
 TEST_F(DataKeysTest, OtherIvThanTheBlobsIsAnInvalidCiphertext) {
@@ -547,9 +516,10 @@ TEST_F(DataKeysTest, PlaceOfAPairThatFailedIsFreeAgain) {
 
 TEST_F(DataKeysTest, UnknownKeyIsToldBeforeThrottling) {
   DataKeys none(ring(), token(), 0);
-  EXPECT_THAT(none.GenerateKeyPair({.key = Alias("alias/unknown")}, PairSpec::kEcP256,
-                                   KeyFormat::kPem, Plaintext::kReturned, kNoDeadline),
-              FailsWith(Reason::kAliasNotFound));
+  EXPECT_THAT(
+      none.GenerateKeyPair({.key = *KeyId::Parse("00000000-0000-4000-8000-000000000000")},
+                           PairSpec::kEcP256, KeyFormat::kPem, Plaintext::kReturned, kNoDeadline),
+      FailsWith(Reason::kKeyNotFound));
   EXPECT_THAT(none.GenerateKeyPair({.key = key()}, PairSpec::kEcP256, KeyFormat::kPem,
                                    Plaintext::kReturned, kNoDeadline),
               FailsWith(Reason::kThrottling));
@@ -668,6 +638,48 @@ TEST_F(DataKeysTest, StoreIsNotNeededForKeysInUse) {
   }
   ExpectOpens(blob, {}, "text");
   EXPECT_THAT(Generate(32, Plaintext::kReturned), IsOk());
+}
+
+// --- Rehearsals -------------------------------------------------------------------------------
+
+TEST_F(DataKeysTest, RehearsalSaysThatItWouldWork) {
+  const std::string blob = Seal(key(), "text").blob;
+  EXPECT_THAT(
+      data_keys().RehearseSealing(key(), SealingVersion::kPrimary, PairSpec::kRsa4096, kNoDeadline),
+      IsOk());
+  EXPECT_THAT(data_keys().RehearseOpening(blob, key(), kNoDeadline), IsOk());
+  EXPECT_THAT(data_keys().RehearseToken(PairSpec::kEcP256, kNoDeadline), IsOk());
+}
+
+TEST_F(DataKeysTest, RehearsalTouchesNoKeyMaterial) {
+  const std::string blob = Seal(key(), "text").blob;
+  faults().Reset();
+  ASSERT_OK(data_keys().RehearseSealing(key(), SealingVersion::kPrimary, PairSpec::kRsa4096,
+                                        kNoDeadline));
+  ASSERT_OK(data_keys().RehearseOpening(blob, std::nullopt, kNoDeadline));
+  for (const auto& [function, count] : faults().Calls()) {
+    EXPECT_THAT(function, AnyOf("C_GetAttributeValue", "C_GetSessionInfo", "C_GetTokenInfo"));
+  }
+}
+
+TEST_F(DataKeysTest, RehearsalSaysWhatIsInTheWay) {
+  const KeyId unknown = *KeyId::Parse("00000000-0000-4000-8000-000000000000");
+  const std::string blob = Seal(key(), "text").blob;
+  const auto seal = [&](const KeyId& id) {
+    return data_keys().RehearseSealing(id, SealingVersion::kPrimary, std::nullopt, kNoDeadline);
+  };
+  EXPECT_THAT(seal(unknown), FailsWith(Reason::kKeyNotFound));
+  EXPECT_THAT(data_keys().RehearseOpening("nonsense", std::nullopt, kNoDeadline),
+              FailsWith(Reason::kInvalidCiphertext));
+  EXPECT_THAT(data_keys().RehearseOpening(blob, CreateKey(), kNoDeadline),
+              FailsWith(Reason::kIncorrectKey));
+  ASSERT_OK(faults().Apply("fail C_GetAttributeValue CKR_DEVICE_REMOVED"));
+  EXPECT_THAT(seal(key()), FailsWith(Reason::kUnavailable));
+  faults().Reset();
+  SetState(key(), store::KeyState::kDisabled);
+  EXPECT_THAT(seal(key()), FailsWith(Reason::kDisabled));
+  EXPECT_THAT(data_keys().RehearseOpening(blob, std::nullopt, kNoDeadline),
+              FailsWith(Reason::kDisabled));
 }
 
 }  // namespace

@@ -48,7 +48,9 @@ class KeyRingTest : public KmsFixture {
  protected:
   // The version that would seal.
   absl::StatusOr<KeyVersionId> Sealing(const KeyReference& key, SealingVersion which) {
-    const absl::StatusOr<UsableVersion> version = ring().ForSealing(key, which);
+    const absl::StatusOr<KeyId> id = ring().Resolve(key);
+    if (!id.ok()) return id.status();
+    const absl::StatusOr<UsableVersion> version = ring().ForSealing(*id, which);
     if (!version.ok()) return version.status();
     return version->key_version_id;
   }
@@ -104,7 +106,7 @@ TEST_F(KeyRingTest, RotationMakesANewPrimaryAndKeepsTheInitialVersion) {
 }
 
 TEST_F(KeyRingTest, UnknownKeyIsNotFound) {
-  const KeyReference unknown = UnknownKey();
+  const KeyId unknown = UnknownKey();
   const auto not_found =
       FailsWith(Reason::kKeyNotFound, HasSubstr("00000000-0000-4000-8000-000000000000"));
   EXPECT_THAT(ring().ForSealing(unknown, kPrimary), not_found);
@@ -116,20 +118,17 @@ TEST_F(KeyRingTest, UnknownKeyIsNotFound) {
   EXPECT_THAT(ring().ListKeys(UnknownKey(), 10), not_found);
   EXPECT_THAT(ring().ListKeyVersions(UnknownKey(), 0, 10), not_found);
   CreateAlias("alias/a", CreateKey());
-  EXPECT_THAT(ring().UpdateAlias({"alias/a"}, unknown), not_found);
+  ASSERT_OK_AND_ASSIGN(const KeyId named, ring().Resolve(Alias("alias/a")));
+  EXPECT_THAT(ring().UpdateAlias({"alias/a"}, named, unknown), not_found);
 }
 
 TEST_F(KeyRingTest, UnknownAliasIsNotFound) {
   const KeyReference unknown = Alias("alias/unknown");
   const auto not_found = FailsWith(Reason::kAliasNotFound, HasSubstr("alias/unknown"));
-  EXPECT_THAT(ring().ForSealing(unknown, kPrimary), not_found);
   EXPECT_THAT(ring().Resolve(unknown), not_found);
-  EXPECT_THAT(ring().DescribeKey(unknown), not_found);
-  EXPECT_THAT(ring().CreateKeyVersion(unknown, kNoDeadline), not_found);
-  EXPECT_THAT(ring().SetKeyState(unknown, KeyState::kDisabled), not_found);
-  EXPECT_THAT(ring().CreateAlias({"alias/a"}, unknown), not_found);
-  EXPECT_THAT(ring().DeleteAlias({"alias/unknown"}), not_found);
-  EXPECT_THAT(ring().UpdateAlias({"alias/unknown"}, CreateKey()), not_found);
+  const KeyId key = CreateKey();
+  EXPECT_THAT(ring().DeleteAlias({"alias/unknown"}, key), not_found);
+  EXPECT_THAT(ring().UpdateAlias({"alias/unknown"}, key, key), not_found);
 }
 
 TEST_F(KeyRingTest, DisabledKeyIsOfNoUseUntilItIsEnabled) {
@@ -199,16 +198,27 @@ TEST_F(KeyRingTest, AliasStandsForItsKeyAndMoves) {
               FailsWith(Reason::kInvalidParameter, HasSubstr("UpdateAlias")));
 
   clock().Advance(absl::Hours(1));
-  ASSERT_OK_AND_ASSIGN(const store::AliasRecord moved, ring().UpdateAlias({"alias/orders"}, b));
+  ASSERT_OK_AND_ASSIGN(const store::AliasRecord moved, ring().UpdateAlias({"alias/orders"}, a, b));
   EXPECT_EQ(moved.key_id, b);
   EXPECT_EQ(moved.create_time, created.create_time);
   EXPECT_EQ(moved.update_time, clock().Now());
   EXPECT_THAT(ring().Resolve(Alias("alias/orders")), IsOkAndHolds(b));
 
-  ASSERT_OK(ring().DeleteAlias({"alias/orders"}));
+  ASSERT_OK(ring().DeleteAlias({"alias/orders"}, b));
   EXPECT_THAT(ring().Resolve(Alias("alias/orders")), FailsWith(Reason::kAliasNotFound));
   ASSERT_OK(ring().CreateAlias({"alias/orders"}, a));
   EXPECT_THAT(ring().Resolve(Alias("alias/orders")), IsOkAndHolds(a));
+}
+
+// Who may change it was decided by the key that it named.
+TEST_F(KeyRingTest, AliasThatWasMovedMeanwhileIsNotChanged) {
+  const KeyId a = CreateKey();
+  const KeyId b = CreateKey();
+  CreateAlias("alias/orders", b);
+  const auto moved = FailsWith(Reason::kServiceUnavailableTemporary, HasSubstr("moved"));
+  EXPECT_THAT(ring().UpdateAlias({"alias/orders"}, a, a), moved);
+  EXPECT_THAT(ring().DeleteAlias({"alias/orders"}, a), moved);
+  EXPECT_THAT(ring().Resolve(Alias("alias/orders")), IsOkAndHolds(b));
 }
 
 TEST_F(KeyRingTest, AliasesAreListedOfOneKeyOrOfAll) {
@@ -216,7 +226,7 @@ TEST_F(KeyRingTest, AliasesAreListedOfOneKeyOrOfAll) {
   const KeyId b = CreateKey();
   CreateAlias("alias/1", a);
   CreateAlias("alias/2", b);
-  ASSERT_OK(ring().CreateAlias({"alias/3"}, Alias("alias/1")));
+  ASSERT_OK(ring().CreateAlias({"alias/3"}, a));
   const auto names = [](const std::vector<store::AliasRecord>& aliases) {
     std::vector<std::string> names;
     for (const store::AliasRecord& alias : aliases) names.push_back(alias.name);
@@ -489,8 +499,8 @@ TEST_F(KeyRingTest, StoreThatIsAwayIsATemporaryFailure) {
   EXPECT_THAT(ring().CreateKeyVersion(key, kNoDeadline), temporary);
   EXPECT_THAT(ring().SetKeyState(key, KeyState::kDisabled), temporary);
   EXPECT_THAT(ring().CreateAlias({"alias/b"}, key), temporary);
-  EXPECT_THAT(ring().UpdateAlias({"alias/a"}, key), temporary);
-  EXPECT_THAT(ring().DeleteAlias({"alias/a"}), temporary);
+  EXPECT_THAT(ring().UpdateAlias({"alias/a"}, key, key), temporary);
+  EXPECT_THAT(ring().DeleteAlias({"alias/a"}, key), temporary);
   EXPECT_THAT(ring().ListKeys(std::nullopt, 1), temporary);
   EXPECT_THAT(ring().ListKeyVersions(key, 0, 1), temporary);
   EXPECT_THAT(ring().ListAliases(std::nullopt, "", 1), temporary);

@@ -78,8 +78,7 @@ void KmsFixture::CreateAlias(const std::string& name, const KeyId& key) {
   EXPECT_OK(ring().CreateAlias(AliasName{name}, key));
 }
 
-Sealed KmsFixture::Seal(const KeyReference& key, absl::string_view plaintext,
-                        const Binding& binding) {
+Sealed KmsFixture::Seal(const KeyId& key, absl::string_view plaintext, const Binding& binding) {
   absl::StatusOr<Sealed> sealed =
       data_keys().Encrypt({.key = key, .version = SealingVersion::kPrimary, .binding = binding},
                           plaintext, kNoDeadline);

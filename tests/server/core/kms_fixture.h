@@ -80,7 +80,7 @@ class KmsFixture : public ::testing::Test {
   void SetState(const KeyId& key, store::KeyState state);
   void CreateAlias(const std::string& name, const KeyId& key);
   // Seals a text.
-  Sealed Seal(const KeyReference& key, absl::string_view plaintext, const Binding& binding = {});
+  Sealed Seal(const KeyId& key, absl::string_view plaintext, const Binding& binding = {});
 
   absl::StatusOr<Opened> Open(absl::string_view blob, const Binding& binding = {}) {
     return data_keys().Decrypt(blob, binding, std::nullopt, std::nullopt, kNoDeadline);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -20,7 +21,7 @@ class Busy {
  public:
   // Returns once the work has begun.
   void Begin(Workers& workers) {
-    EXPECT_TRUE(workers.Run([this] {
+    EXPECT_TRUE(workers.Run("a", [this] {
       begun_.set_value();
       released_.get_future().wait();
     }));
@@ -36,7 +37,7 @@ class Busy {
 TEST(WorkersTest, WorkIsRunOnceOnAnotherThread) {
   std::promise<std::thread::id> ran;
   Workers workers(1, 1);
-  ASSERT_TRUE(workers.Run([&] { ran.set_value(std::this_thread::get_id()); }));
+  ASSERT_TRUE(workers.Run("a", [&] { ran.set_value(std::this_thread::get_id()); }));
   EXPECT_NE(ran.get_future().get(), std::this_thread::get_id());
 }
 
@@ -56,10 +57,10 @@ TEST(WorkersTest, WorkBeyondTheQueueIsRefusedAndNotRun) {
     Busy busy;
     Workers workers(1, 2);
     busy.Begin(workers);
-    EXPECT_TRUE(workers.Run([&] { ++ran; }));
-    EXPECT_TRUE(workers.Run([&] { ++ran; }));
-    EXPECT_FALSE(workers.Run([&] { refused_ran = true; }));
-    EXPECT_FALSE(workers.Run([&] { refused_ran = true; }));
+    EXPECT_TRUE(workers.Run("a", [&] { ++ran; }));
+    EXPECT_TRUE(workers.Run("a", [&] { ++ran; }));
+    EXPECT_FALSE(workers.Run("a", [&] { refused_ran = true; }));
+    EXPECT_FALSE(workers.Run("a", [&] { refused_ran = true; }));
     EXPECT_EQ(ran, 0);
     busy.Release();
   }
@@ -73,21 +74,21 @@ TEST(WorkersTest, PlaceInTheQueueIsFreeOnceItsWorkHasBegun) {
   std::promise<void> second_released;
   Workers workers(1, 1);
   first.Begin(workers);
-  ASSERT_TRUE(workers.Run([&] {
+  ASSERT_TRUE(workers.Run("a", [&] {
     second_begun.set_value();
     second_released.get_future().wait();
   }));
-  EXPECT_FALSE(workers.Run([] {}));
+  EXPECT_FALSE(workers.Run("a", [] {}));
   first.Release();
   second_begun.get_future().wait();
-  EXPECT_TRUE(workers.Run([] {}));
-  EXPECT_FALSE(workers.Run([] {}));
+  EXPECT_TRUE(workers.Run("a", [] {}));
+  EXPECT_FALSE(workers.Run("a", [] {}));
   second_released.set_value();
 }
 
 TEST(WorkersTest, NoQueueAtAllRefusesAll) {
   Workers workers(1, 0);
-  EXPECT_FALSE(workers.Run([] { FAIL(); }));
+  EXPECT_FALSE(workers.Run("a", [] { FAIL(); }));
 }
 
 TEST(WorkersTest, WorkIsBegunInItsOrder) {
@@ -96,10 +97,38 @@ TEST(WorkersTest, WorkIsBegunInItsOrder) {
     Busy busy;
     Workers workers(1, 8);
     busy.Begin(workers);
-    for (int i = 0; i < 4; ++i) ASSERT_TRUE(workers.Run([&order, i] { order.push_back(i); }));
+    for (int i = 0; i < 4; ++i) ASSERT_TRUE(workers.Run("a", [&order, i] { order.push_back(i); }));
     busy.Release();
   }
   EXPECT_THAT(order, ElementsAre(0, 1, 2, 3));
+}
+
+TEST(WorkersTest, LinesTakeTurns) {
+  std::vector<std::string> order;
+  {
+    Busy busy;
+    Workers workers(1, 8);
+    busy.Begin(workers);
+    for (const char* whose : {"a", "a", "a", "a", "b", "c", "b"}) {
+      ASSERT_TRUE(workers.Run(whose, [&order, whose] { order.push_back(whose); }));
+    }
+    busy.Release();
+  }
+  EXPECT_THAT(order, ElementsAre("a", "b", "c", "a", "b", "a", "a"));
+}
+
+TEST(WorkersTest, FullLineKeepsNobodyElseOut) {
+  std::atomic<int> ran = 0;
+  {
+    Busy busy;
+    Workers workers(1, 1);
+    busy.Begin(workers);
+    EXPECT_TRUE(workers.Run("a", [&] { ++ran; }));
+    EXPECT_FALSE(workers.Run("a", [&] { ++ran; }));
+    EXPECT_TRUE(workers.Run("b", [&] { ++ran; }));
+    busy.Release();
+  }
+  EXPECT_EQ(ran, 2);
 }
 
 TEST(WorkersTest, EndWaitsForWhatIsWaiting) {
@@ -109,7 +138,7 @@ TEST(WorkersTest, EndWaitsForWhatIsWaiting) {
   auto workers = std::make_unique<Workers>(2, 100);
   one.Begin(*workers);
   two.Begin(*workers);
-  for (int i = 0; i < 100; ++i) ASSERT_TRUE(workers->Run([&] { ++ran; }));
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(workers->Run("a", [&] { ++ran; }));
   std::thread end([&] { workers = nullptr; });
   EXPECT_EQ(ran, 0);
   one.Release();
@@ -129,7 +158,7 @@ TEST(WorkersTest, WorkIsGivenFromManyThreads) {
     for (int i = 0; i < kThreads; ++i) {
       callers.emplace_back([&] {
         for (int n = 0; n < kPieces; ++n) {
-          if (workers.Run([&] { ++ran; })) ++taken;
+          if (workers.Run("a", [&] { ++ran; })) ++taken;
         }
       });
     }
