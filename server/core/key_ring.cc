@@ -231,7 +231,7 @@ absl::StatusOr<store::KeyRecord> KeyRing::CreateKey(absl::string_view descriptio
   key.create_time = clock_.Now();
   absl::StatusOr<store::KeyVersionRecord> version = MakeVersion(
       *id, deadline,
-      [&](const KeyVersionId& version_id) { return store_.BeginKey(key, version_id, ""); });
+      [&](const KeyVersionId& version_id) { return store_.BeginKey(key, version_id, *policy); });
   if (!version.ok()) return version.status();
   return DescribeKey(*id);
 }

@@ -87,17 +87,23 @@ bool IsOfToken(Reason reason) {
 
 absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys) {
   stage_ = Stage::kAsked;
-  Question question;
-  question.principal = principal_;
-  if (keys.empty()) question.items.push_back({operation, std::nullopt});
-  for (const core::KeyReference& key : keys) question.items.push_back({operation, key});
-  question.context = aad.empty() ? CallContext::Of(encryption_context) : CallContext::OfAad();
-  question.grant_tokens = grant_tokens;
-  absl::StatusOr<Permit> permit = gate_.parts_.authority.Decide(question, deadline);
+  std::vector<Demand> demands;
+  if (keys.empty()) demands.push_back({operation, std::nullopt});
+  for (const core::KeyReference& key : keys) demands.push_back({operation, key});
+  PermitRequest request;
+  request.principal = principal_;
+  request.demands = demands;
+  // An Aad is not an encryption context.
+  if (operation.info().takes_context && aad.empty()) {
+    request.context.encryption_context = &encryption_context;
+  }
+  request.grant_tokens = grant_tokens;
+  request.deadline = deadline;
+  absl::StatusOr<Permit> permit = gate_.parts_.authority.Decide(request);
   if (!permit.ok()) return permit;
   stage_ = Stage::kPermitted;
-  if (!permit->keys.empty() && permit->keys[0].has_value()) key_id = permit->keys[0]->ToString();
-  if (permit->grant.has_value()) grant_id_ = permit->grant->id.ToString();
+  if (permit->keys[0].has_value()) key_id = permit->keys[0]->ToString();
+  if (!permit->grants.empty()) grant_id_ = permit->grants[0]->id.ToString();
   return permit;
 }
 

@@ -65,6 +65,8 @@ class Call {
   // Every call must ask; the answer of one that did not is withheld. Forbidden.NoPermission,
   // InvalidGrantToken; Forbidden.KeyNotFound and Forbidden.AliasNotFound for those who may know.
   absl::StatusOr<Permit> Authorize(absl::Span<const core::KeyReference> keys);
+  // In place of Authorize for RetireGrant, of which the grant itself says who may do it.
+  void LeaveToGrant() { stage_ = Stage::kPermitted; }
 
  private:
   friend class Gate;

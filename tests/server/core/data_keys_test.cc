@@ -31,6 +31,7 @@ namespace {
 
 using hsm::PairSpec;
 using store::KeyState;
+using ::testing::AnyOf;
 using testing::FailsWith;
 using ::testing::HasSubstr;
 using testing::HoldPoint;

@@ -32,6 +32,8 @@ Expected ExpectedOf(Reason reason) {
       return {"InvalidParameter", absl::StatusCode::kInvalidArgument, 400};
     case Reason::kMissingParameter:
       return {"MissingParameter", absl::StatusCode::kInvalidArgument, 400};
+    case Reason::kValidationError:
+      return {"ValidationError", absl::StatusCode::kInvalidArgument, 400};
     case Reason::kUnsupportedOperation:
       return {"UnsupportedOperation", absl::StatusCode::kUnimplemented, 400};
     case Reason::kInvalidCiphertext:
@@ -40,12 +42,20 @@ Expected ExpectedOf(Reason reason) {
       return {"IncorrectKey", absl::StatusCode::kInvalidArgument, 400};
     case Reason::kNoPermission:
       return {"Forbidden.NoPermission", absl::StatusCode::kPermissionDenied, 403};
+    case Reason::kAccessDenied:
+      return {"AccessDeniedError", absl::StatusCode::kPermissionDenied, 403};
+    case Reason::kInvalidGrantToken:
+      return {"InvalidGrantToken", absl::StatusCode::kPermissionDenied, 403};
     case Reason::kKeyNotFound:
       return {"Forbidden.KeyNotFound", absl::StatusCode::kNotFound, 404};
     case Reason::kAliasNotFound:
       return {"Forbidden.AliasNotFound", absl::StatusCode::kNotFound, 404};
     case Reason::kDisabled:
       return {"Rejected.Disabled", absl::StatusCode::kFailedPrecondition, 409};
+    case Reason::kDryRunOperation:
+      return {"DryRunOperationError", absl::StatusCode::kFailedPrecondition, 409};
+    case Reason::kLimitExceeded:
+      return {"Rejected.LimitExceeded", absl::StatusCode::kResourceExhausted, 400};
     case Reason::kThrottling:
       return {"Rejected.Throttling", absl::StatusCode::kResourceExhausted, 429};
     case Reason::kUnavailable:

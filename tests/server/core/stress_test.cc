@@ -207,9 +207,11 @@ void StressTest::SealUnderTheAlias(std::mt19937& random) {
   int32_t least[kMovedKeys];
   for (size_t i = 0; i < kMovedKeys; ++i) least[i] = keys_[kSwitchedKeys + i].newest;
   const uint64_t before = alias_phase_;
+  const absl::StatusOr<KeyId> named = ring().Resolve(Alias(kAlias));
+  ASSERT_OK(named);
   absl::StatusOr<Sealed> sealed = data_keys().Encrypt(
-      {.key = Alias(kAlias), .version = SealingVersion::kPrimary, .binding = bindings_[binding]},
-      text, kNoDeadline);
+      {.key = *named, .version = SealingVersion::kPrimary, .binding = bindings_[binding]}, text,
+      kNoDeadline);
   const uint64_t after = alias_phase_;
   ASSERT_OK(sealed);
   size_t moved = 0;
@@ -302,8 +304,10 @@ void StressTest::Switch() {
 void StressTest::Move() {
   for (int i = 0; GoesOn(i, kMostMoves); ++i) {
     const uint64_t phase = ++alias_phase_;
+    const absl::StatusOr<KeyId> from = ring().Resolve(Alias(kAlias));
+    ASSERT_OK(from);
     const KeyId to = keys_[kSwitchedKeys + (phase + 1) / 2 % kMovedKeys].id;
-    EXPECT_OK(ring().UpdateAlias({kAlias}, to));
+    EXPECT_OK(ring().UpdateAlias({kAlias}, *from, to));
     ++alias_phase_;
     const absl::StatusOr<KeyId> now = ring().Resolve(Alias(kAlias));
     ASSERT_OK(now);
