@@ -47,6 +47,12 @@ using Iv = std::array<uint8_t, kIvBytes>;
 // The tag that ends a ciphertext of AES-GCM: always 128 bits.
 inline constexpr size_t kTagBytes = 16;
 
+// What the token authenticates with HMAC-SHA256 (FIPS 198-1); each purpose has a key of its own, so
+// that what was made for one means nothing for another.
+enum class MacPurpose { kAuditSeal, kGrantToken, kMetadata };
+inline constexpr size_t kMacBytes = 32;
+using Mac = std::array<uint8_t, kMacBytes>;
+
 // A generated pair whose private key left the token wrapped.
 struct WrappedKeyPair {
   // X.509 SubjectPublicKeyInfo, DER.
@@ -99,6 +105,13 @@ class Token {
   // Destroys what there is of a version's keys. OK if there is nothing.
   virtual absl::Status DestroyVersionKeys(const ObjectId& id, Deadline deadline) = 0;
 
+  // Whether the token answers and still has these keys, as they were made; uses no key. What Seal
+  // would say of keys that are gone (UNAVAILABLE); FAILED_PRECONDITION if an attribute is not as it
+  // was made.
+  virtual absl::Status CheckVersionKeys(const VersionKeys& keys, Deadline deadline) = 0;
+  // Whether the token answers at all; uses no key.
+  virtual absl::Status CheckAlive(Deadline deadline) = 0;
+
   // Fills `out` with random bytes of the token.
   virtual absl::Status GenerateRandom(absl::Span<uint8_t> out, Deadline deadline) = 0;
 
@@ -135,6 +148,15 @@ class Token {
   virtual absl::StatusOr<SecretBytes> ExportWrappedPrivateKey(const VersionKeys& keys,
                                                               absl::string_view wrapped,
                                                               PairSpec spec, Deadline deadline) = 0;
+
+  // Finds the keys of all purposes in the token, verified, and generates those that are missing. To
+  // be called once before ComputeMac. FAILED_PRECONDITION if one is not as it was made; INTERNAL if
+  // there are two of one purpose.
+  virtual absl::Status PrepareMacKeys(Deadline deadline) = 0;
+  // FAILED_PRECONDITION if the keys are not prepared. To verify a MAC, compute it again and compare
+  // in constant time.
+  virtual absl::StatusOr<Mac> ComputeMac(MacPurpose purpose, absl::Span<const uint8_t> data,
+                                         Deadline deadline) = 0;
 
  protected:
   Token() = default;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "hsm/internal/attributes.h"
 #include "hsm/internal/ck_error.h"
+#include "hsm/internal/key_objects.h"
 #include "hsm/internal/key_pairs.h"
 #include "hsm/internal/secrets.h"
 #include "hsm/internal/self_test.h"
@@ -50,8 +51,7 @@ Template OwnerTemplate() {
 
 }  // namespace
 
-absl::Status Pkcs11Token::OnLane(Deadline deadline, const VersionKeys* keys,
-                                 const std::function<absl::Status(Session&)>& work) {
+absl::Status Pkcs11Token::OnLane(Deadline deadline, const Work& find_again, const Work& work) {
   absl::StatusOr<Lane> lane = lanes_.Acquire(deadline);
   if (!lane.ok()) return lane.status();
   absl::Status status = work(lane->session());
@@ -59,23 +59,40 @@ absl::Status Pkcs11Token::OnLane(Deadline deadline, const VersionKeys* keys,
     status = lane->Reopen();
     if (status.ok()) status = work(lane->session());
   }
-  if (keys != nullptr && KeyHandleIsGone(status)) {
+  if (find_again != nullptr && KeyHandleIsGone(status)) {
     MutexLock lock(objects_mu_);
-    absl::StatusOr<VersionKeys> found = Find(lane->session(), keys->id());
-    status = Prefixed("finding the key again: ", found.status());
-    if (status.ok()) {
-      keys->handles_->seal_key = SealKey(*found);
-      keys->handles_->wrap_key = WrapKey(*found);
-      status = work(lane->session());
-    }
+    status = Prefixed("finding the key again: ", find_again(lane->session()));
+    if (status.ok()) status = work(lane->session());
   }
   // A key that was there and is not: for all one can tell, its token is away.
-  if (keys != nullptr && absl::IsNotFound(status)) return absl::UnavailableError(status.message());
+  if (find_again != nullptr && absl::IsNotFound(status)) {
+    return absl::UnavailableError(status.message());
+  }
   return status;
 }
 
-absl::Status Pkcs11Token::OnTokenObjects(Deadline deadline,
-                                         const std::function<absl::Status(Session&)>& work) {
+absl::Status Pkcs11Token::OnLane(Deadline deadline, const VersionKeys& keys, const Work& work) {
+  const Work find_again = [&](Session& session) {
+    absl::StatusOr<VersionKeys> found = Find(session, keys.id());
+    if (!found.ok()) return found.status();
+    keys.handles_->seal_key = SealKey(*found);
+    keys.handles_->wrap_key = WrapKey(*found);
+    return absl::OkStatus();
+  };
+  return OnLane(deadline, find_again, work);
+}
+
+absl::Status Pkcs11Token::OnLane(Deadline deadline, MacPurpose purpose, const Work& work) {
+  const Work find_again = [&](Session& session) {
+    absl::StatusOr<CK_OBJECT_HANDLE> found = FindMacKey(session, purpose);
+    if (!found.ok()) return found.status();
+    mac_keys_[purpose] = *found;
+    return absl::OkStatus();
+  };
+  return OnLane(deadline, find_again, work);
+}
+
+absl::Status Pkcs11Token::OnTokenObjects(Deadline deadline, const Work& work) {
   return OnLane(deadline, nullptr, [&](Session& session) {
     MutexLock lock(objects_mu_);
     return work(session);
@@ -329,7 +346,7 @@ absl::StatusOr<std::string> Pkcs11Token::Seal(const VersionKeys& keys, const Iv&
                                               absl::Span<const uint8_t> plaintext,
                                               Deadline deadline) {
   std::string sealed;
-  absl::Status status = OnLane(deadline, &keys, [&](Session& session) {
+  absl::Status status = OnLane(deadline, keys, [&](Session& session) {
     absl::StatusOr<std::string> result = session.EncryptGcm(SealKey(keys), {iv, aad}, plaintext);
     if (result.ok()) sealed = *std::move(result);
     return result.status();
@@ -342,7 +359,7 @@ absl::StatusOr<SecretBytes> Pkcs11Token::Unseal(const VersionKeys& keys, const I
                                                 absl::Span<const uint8_t> aad,
                                                 absl::string_view ciphertext, Deadline deadline) {
   SecretBytes opened;
-  absl::Status status = OnLane(deadline, &keys, [&](Session& session) {
+  absl::Status status = OnLane(deadline, keys, [&](Session& session) {
     absl::StatusOr<SecretBytes> result = session.DecryptGcm(SealKey(keys), {iv, aad}, ciphertext);
     if (result.ok()) {
       opened = *std::move(result);
@@ -373,7 +390,7 @@ absl::StatusOr<SecretBytes> Pkcs11Token::Unseal(const VersionKeys& keys, const I
 absl::StatusOr<std::string> Pkcs11Token::GenerateWrappedSecret(const VersionKeys& keys, size_t size,
                                                                Deadline deadline) {
   std::string wrapped;
-  absl::Status status = OnLane(deadline, &keys, [&](Session& session) {
+  absl::Status status = OnLane(deadline, keys, [&](Session& session) {
     absl::StatusOr<CK_OBJECT_HANDLE> generated = GenerateSecret(session, size);
     if (!generated.ok()) return generated.status();
     const ScopedObject secret(session, *generated);
@@ -389,7 +406,7 @@ absl::StatusOr<SecretBytes> Pkcs11Token::ExportWrappedSecret(const VersionKeys& 
                                                              absl::string_view wrapped, size_t size,
                                                              Deadline deadline) {
   SecretBytes secret;
-  absl::Status status = OnLane(deadline, &keys, [&](Session& session) {
+  absl::Status status = OnLane(deadline, keys, [&](Session& session) {
     absl::StatusOr<SecretBytes> result =
         UnwrapAndExportSecret(session, WrapKey(keys), wrapped, size);
     if (result.ok()) secret = *std::move(result);
@@ -404,7 +421,7 @@ absl::StatusOr<WrappedKeyPair> Pkcs11Token::GenerateWrappedKeyPair(const Version
                                                                    bool with_private_key,
                                                                    Deadline deadline) {
   WrappedKeyPair pair;
-  absl::Status status = OnLane(deadline, &keys, [&](Session& session) {
+  absl::Status status = OnLane(deadline, keys, [&](Session& session) {
     absl::StatusOr<KeyPairHandles> handles = GeneratePair(session, spec);
     if (!handles.ok()) return handles.status();
     const ScopedObject public_key(session, handles->public_key);
@@ -429,7 +446,7 @@ absl::StatusOr<SecretBytes> Pkcs11Token::ExportWrappedPrivateKey(const VersionKe
                                                                  absl::string_view wrapped,
                                                                  PairSpec spec, Deadline deadline) {
   SecretBytes private_key;
-  absl::Status status = OnLane(deadline, &keys, [&](Session& session) {
+  absl::Status status = OnLane(deadline, keys, [&](Session& session) {
     absl::StatusOr<CK_OBJECT_HANDLE> unwrapped =
         UnwrapPrivateKey(session, WrapKey(keys), wrapped, spec);
     if (!unwrapped.ok()) return unwrapped.status();
@@ -441,6 +458,75 @@ absl::StatusOr<SecretBytes> Pkcs11Token::ExportWrappedPrivateKey(const VersionKe
   });
   if (!status.ok()) return status;
   return private_key;
+}
+
+absl::Status Pkcs11Token::CheckVersionKeys(const VersionKeys& keys, Deadline deadline) {
+  return OnLane(deadline, keys, [&](Session& session) { return Verify(session, keys); });
+}
+
+absl::Status Pkcs11Token::CheckAlive(Deadline deadline) {
+  constexpr MacPurpose kAny = MacPurpose::kAuditSeal;
+  if (mac_keys_[kAny] == CK_INVALID_HANDLE) return module_->GetTokenInfo(slot_).status();
+  return OnLane(deadline, kAny, [&](Session& session) {
+    return session.GetAttribute(mac_keys_[kAny], CKA_CLASS).status();
+  });
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Pkcs11Token::FindMacKey(Session& session, MacPurpose purpose) {
+  const KeyObject key = MacKeyObject(purpose);
+  absl::StatusOr<CK_OBJECT_HANDLE> object = FindKeyObject(session, key);
+  if (!object.ok()) return Prefixed(absl::StrCat(key.label, ": "), object.status());
+  absl::Status status = VerifyKeyObject(session, key, Residence::kToken, *object);
+  if (!status.ok()) return status;
+  return object;
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Pkcs11Token::CreateMacKey(Session& session, MacPurpose purpose) {
+  absl::StatusOr<CK_OBJECT_HANDLE> made =
+      GenerateKeyObject(session, MacKeyObject(purpose), Residence::kToken);
+  if (!made.ok()) return made;
+  // As in CreateVersionKeys: what the token kept.
+  absl::StatusOr<Session> fresh = NewSession();
+  absl::Status status = fresh.status();
+  if (status.ok()) {
+    absl::StatusOr<CK_OBJECT_HANDLE> found = FindMacKey(*fresh, purpose);
+    status = found.status();
+    if (status.ok()) status = TryMacKey(*fresh, *found);
+    if (status.ok()) return found;
+  }
+  // This one and no other of its name: that would be the key of a server that started beside us.
+  if (!session.DestroyObject(*made).ok()) {
+    fresh = NewSession();
+    if (fresh.ok()) fresh->DestroyObject(*made).IgnoreError();
+  }
+  return status;
+}
+
+absl::Status Pkcs11Token::PrepareMacKeys(Deadline deadline) {
+  return OnTokenObjects(deadline, [&](Session& session) {
+    for (MacPurpose purpose : kMacPurposes) {
+      absl::StatusOr<CK_OBJECT_HANDLE> object = FindMacKey(session, purpose);
+      if (absl::IsNotFound(object.status())) object = CreateMacKey(session, purpose);
+      if (!object.ok()) return object.status();
+      mac_keys_[purpose] = *object;
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<Mac> Pkcs11Token::ComputeMac(MacPurpose purpose, absl::Span<const uint8_t> data,
+                                            Deadline deadline) {
+  if (mac_keys_[purpose] == CK_INVALID_HANDLE) {
+    return absl::FailedPreconditionError("the keys for MACs were not prepared");
+  }
+  Mac mac;
+  absl::Status status = OnLane(deadline, purpose, [&](Session& session) {
+    absl::StatusOr<Mac> result = session.SignHmac(mac_keys_[purpose], data);
+    if (result.ok()) mac = *result;
+    return result.status();
+  });
+  if (!status.ok()) return status;
+  return mac;
 }
 
 }  // namespace strongroom::hsm::internal

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "hsm/internal/lanes.h"
+#include "hsm/internal/mac_objects.h"
 #include "hsm/internal/module.h"
 #include "hsm/internal/pkcs11.h"
 #include "hsm/internal/session.h"
@@ -54,6 +55,11 @@ class Pkcs11Token final : public Token {
   absl::StatusOr<SecretBytes> ExportWrappedPrivateKey(const VersionKeys& keys,
                                                       absl::string_view wrapped, PairSpec spec,
                                                       Deadline deadline) override;
+  absl::Status CheckVersionKeys(const VersionKeys& keys, Deadline deadline) override;
+  absl::Status CheckAlive(Deadline deadline) override;
+  absl::Status PrepareMacKeys(Deadline deadline) override;
+  absl::StatusOr<Mac> ComputeMac(MacPurpose purpose, absl::Span<const uint8_t> data,
+                                 Deadline deadline) override;
 
  private:
   Pkcs11Token(std::unique_ptr<Module> module, CK_SLOT_ID slot, std::vector<Session> sessions,
@@ -63,16 +69,21 @@ class Pkcs11Token final : public Token {
         slot_(slot),
         lanes_(*module_, slot, std::move(sessions)) {}
 
-  // Runs `work` on a lane; once more on a new session if the lane's is gone, and once more with the
-  // handles of `keys` found again if the token no longer knows those.
-  absl::Status OnLane(Deadline deadline, const VersionKeys* keys,
-                      const std::function<absl::Status(Session&)>& work)
+  using Work = std::function<absl::Status(Session&)>;
+
+  // Runs `work` on a lane; once more on a new session if the lane's is gone, and once more after
+  // `find_again` (if there is one) if the token no longer knows the handles of the keys it uses.
+  absl::Status OnLane(Deadline deadline, const Work& find_again, const Work& work)
+      ABSL_LOCKS_EXCLUDED(objects_mu_);
+  // With the keys of a version, or with the key of a purpose, found again.
+  absl::Status OnLane(Deadline deadline, const VersionKeys& keys, const Work& work)
+      ABSL_LOCKS_EXCLUDED(objects_mu_);
+  absl::Status OnLane(Deadline deadline, MacPurpose purpose, const Work& work)
       ABSL_LOCKS_EXCLUDED(objects_mu_);
 
   // Runs `work` alone among all that find or make token objects: a search beside a creation makes
   // SoftHSM 2.6.1 fail the creation and forget live handles.
-  absl::Status OnTokenObjects(Deadline deadline, const std::function<absl::Status(Session&)>& work)
-      ABSL_LOCKS_EXCLUDED(objects_mu_);
+  absl::Status OnTokenObjects(Deadline deadline, const Work& work) ABSL_LOCKS_EXCLUDED(objects_mu_);
 
   absl::StatusOr<Session> NewSession() { return Session::Open(*module_, slot_); }
 
@@ -88,11 +99,15 @@ class Pkcs11Token final : public Token {
   // OK if the token opens what it has sealed with these keys.
   static absl::Status TryKnownGood(Session& session, const VersionKeys& keys);
 
+  static absl::StatusOr<CK_OBJECT_HANDLE> FindMacKey(Session& session, MacPurpose purpose);
+  absl::StatusOr<CK_OBJECT_HANDLE> CreateMacKey(Session& session, MacPurpose purpose);
+
   const TokenInfo info_;
   // Sessions close before the module finalizes.
   const std::unique_ptr<Module> module_;
   const CK_SLOT_ID slot_;
   LanePool lanes_;
+  MacHandles mac_keys_;
   Mutex objects_mu_;
 };
 

@@ -11,6 +11,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "hsm/internal/ck_error.h"
+#include "hsm/internal/key_objects.h"
+#include "hsm/internal/mac_objects.h"
 #include "hsm/internal/secrets.h"
 #include "hsm/internal/version_objects.h"
 #include "platform/secret_bytes.h"
@@ -61,6 +63,19 @@ absl::Status TrySealKey(Session& session, CK_OBJECT_HANDLE seal_key) {
   return absl::OkStatus();
 }
 
+absl::Status TryMacKey(Session& session, CK_OBJECT_HANDLE mac_key) {
+  absl::StatusOr<Mac> mac = session.SignHmac(mac_key, AsBytes(kKnownGoodText));
+  if (!mac.ok()) return mac.status();
+  absl::StatusOr<Mac> again = session.SignHmac(mac_key, AsBytes(kKnownGoodText));
+  if (!again.ok()) return again.status();
+  absl::StatusOr<Mac> other = session.SignHmac(mac_key, AsBytes(kKnownGoodAad));
+  if (!other.ok()) return other.status();
+  if (*mac != *again || *mac == *other) {
+    return absl::InternalError("HMAC in the token does not tell equal texts from different ones");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status TryKeys(Session& session) {
   constexpr ObjectId kId = {};
   absl::StatusOr<CK_OBJECT_HANDLE> seal =
@@ -88,6 +103,13 @@ absl::Status TryKeys(Session& session) {
         "the token lets a key wrap that was made to encrypt only; the separation of the keys that "
         "seal from those that wrap would mean nothing on it");
   }
+
+  absl::StatusOr<CK_OBJECT_HANDLE> mac =
+      GenerateKeyObject(session, MacKeyObject(MacPurpose::kAuditSeal), Residence::kSession);
+  if (!mac.ok()) return Prefixed("generating a key for HMAC: ", mac.status());
+  const ScopedObject mac_key(session, *mac);
+  status = TryMacKey(session, mac_key.get());
+  if (!status.ok()) return Prefixed("trying HMAC-SHA256: ", status);
   return absl::OkStatus();
 }
 
@@ -102,6 +124,7 @@ absl::Status CheckMechanisms(const Module& module, CK_SLOT_ID slot) {
       {CKM_AES_GCM, CKF_ENCRYPT | CKF_DECRYPT, "CKM_AES_GCM (encrypt, decrypt)"},
       {CKM_AES_KEY_WRAP_PAD, CKF_WRAP | CKF_UNWRAP, "CKM_AES_KEY_WRAP_PAD (wrap, unwrap)"},
       {CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE, "CKM_GENERIC_SECRET_KEY_GEN (generate)"},
+      {CKM_SHA256_HMAC, CKF_SIGN, "CKM_SHA256_HMAC (sign)"},
   };
   std::vector<std::string> missing;
   for (const Needed& needed : kNeeded) {

@@ -30,7 +30,10 @@ absl::Status OpenKnownGood(Session& session, CK_OBJECT_HANDLE seal_key,
 // open it.
 absl::Status TrySealKey(Session& session, CK_OBJECT_HANDLE seal_key);
 
-// Checks on session objects that the token does, and keeps to, what a version's keys are made for.
+// Makes a MAC and makes it again, and checks that another text has another one.
+absl::Status TryMacKey(Session& session, CK_OBJECT_HANDLE mac_key);
+
+// Checks on session objects that the token does, and keeps to, what our keys are made for.
 absl::Status TryKeys(Session& session);
 
 }  // namespace strongroom::hsm::internal

@@ -237,4 +237,23 @@ absl::StatusOr<SecretBytes> Session::DecryptGcm(CK_OBJECT_HANDLE key,
   return plaintext;
 }
 
+absl::StatusOr<std::array<uint8_t, kSha256Bytes>> Session::SignHmac(
+    CK_OBJECT_HANDLE key, absl::Span<const uint8_t> data) {
+  CK_MECHANISM mechanism = {CKM_SHA256_HMAC, nullptr, 0};
+  absl::Status status = CkStatus(functions().C_SignInit(handle_, &mechanism, key), "C_SignInit");
+  if (!status.ok()) return status;
+  std::array<uint8_t, kSha256Bytes> mac = {};
+  CK_ULONG size = mac.size();
+  // No bytes are well at no address, but not to every token.
+  const uint8_t* const bytes = data.empty() ? mac.data() : data.data();
+  status = CkStatus(functions().C_Sign(handle_, Mutable(bytes), data.size(), mac.data(), &size),
+                    "C_Sign");
+  if (!status.ok()) return status;
+  if (size != mac.size()) {
+    return absl::InternalError(
+        absl::StrCat("C_Sign: gave ", size, " bytes where a MAC has ", mac.size()));
+  }
+  return mac;
+}
+
 }  // namespace strongroom::hsm::internal

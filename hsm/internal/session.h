@@ -26,6 +26,7 @@ struct GcmParameters {
   absl::Span<const uint8_t> aad;
 };
 inline constexpr size_t kGcmTagBytes = 16;
+inline constexpr size_t kSha256Bytes = 32;
 
 struct KeyPairHandles {
   CK_OBJECT_HANDLE public_key;
@@ -73,6 +74,10 @@ class Session {
                                          absl::Span<const uint8_t> plaintext);
   absl::StatusOr<SecretBytes> DecryptGcm(CK_OBJECT_HANDLE key, const GcmParameters& parameters,
                                          absl::string_view ciphertext);
+
+  // With CKM_SHA256_HMAC (FIPS 198-1): all of the 32 bytes.
+  absl::StatusOr<std::array<uint8_t, kSha256Bytes>> SignHmac(CK_OBJECT_HANDLE key,
+                                                             absl::Span<const uint8_t> data);
 
  private:
   Session(const Module& module, CK_SESSION_HANDLE handle) : module_(&module), handle_(handle) {}

@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "hsm/internal/key_objects.h"
 #include "hsm/internal/pkcs11.h"
 #include "hsm/internal/session.h"
 #include "hsm/version_keys.h"
@@ -34,21 +35,16 @@ struct VersionHandles {
   std::optional<KnownGood> known_good ABSL_GUARDED_BY(mu);
 };
 
-// What an object of a version is for: never both, for a key that wraps and decrypts gives away what
-// it wrapped (Clulow, "On the Security of PKCS#11").
+// What an object of a version is for: see KeyUse.
 enum class VersionRole { kSeal, kWrap };
 inline constexpr VersionRole kVersionRoles[] = {VersionRole::kSeal, VersionRole::kWrap};
 
-// Whether an object outlives its session.
-enum class Residence { kToken, kSession };
-
-// Generates one object of a version: AES-256; for its role and one mechanism only; private,
-// sensitive, neither extractable nor modifiable.
+// Generates one object of a version: AES-256, for its role and one mechanism only. See
+// GenerateKeyObject.
 absl::StatusOr<CK_OBJECT_HANDLE> GenerateVersionObject(Session& session, VersionRole role,
                                                        Residence residence, const ObjectId& id);
 
-// Compares every attribute that matters with what GenerateVersionObject asked for.
-// FAILED_PRECONDITION names the attributes that differ.
+// Whether it is still as GenerateVersionObject asked for it. See VerifyKeyObject.
 absl::Status VerifyVersionObject(Session& session, VersionRole role, Residence residence,
                                  CK_OBJECT_HANDLE object, const ObjectId& id);
 

@@ -234,9 +234,9 @@ absl::StatusOr<store::KeyRecord> KeyRing::CreateKey(absl::string_view descriptio
   key.state = store::KeyState::kEnabled;
   key.description = std::string(description);
   key.create_time = clock_.Now();
-  absl::StatusOr<store::KeyVersionRecord> version =
-      MakeVersion(*id, deadline,
-                  [&](const KeyVersionId& version_id) { return store_.BeginKey(key, version_id); });
+  absl::StatusOr<store::KeyVersionRecord> version = MakeVersion(
+      *id, deadline,
+      [&](const KeyVersionId& version_id) { return store_.BeginKey(key, version_id, ""); });
   if (!version.ok()) return version.status();
   return DescribeKey(KeyReference(*id));
 }

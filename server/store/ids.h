@@ -59,6 +59,8 @@ class Id {
 using KeyId = Id<struct KeyTag>;
 // A version of a master key; its bytes are the CKA_ID of the version's objects in the token.
 using KeyVersionId = Id<struct KeyVersionTag>;
+// A grant of a master key's use.
+using GrantId = Id<struct GrantTag>;
 // A store, so that a token can tell which one it belongs to.
 using StoreId = Id<struct StoreTag>;
 

@@ -67,6 +67,19 @@ std::string SqliteStatement::Text(int column) {
                      static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
 }
 
+std::string SqliteStatement::Blob(int column) {
+  if (!HasType(column, SQLITE_BLOB)) return std::string();
+  const void* blob = sqlite3_column_blob(statement_, column);
+  const auto size = static_cast<size_t>(sqlite3_column_bytes(statement_, column));
+  // An empty blob has no address.
+  if (size == 0) return std::string();
+  if (blob == nullptr) {
+    status_ = database_->ErrorStatus(SQLITE_NOMEM);
+    return std::string();
+  }
+  return std::string(static_cast<const char*>(blob), size);
+}
+
 std::array<uint8_t, 16> SqliteStatement::Blob16(int column) {
   std::array<uint8_t, 16> bytes = {};
   if (!HasType(column, SQLITE_BLOB)) return bytes;
@@ -104,6 +117,18 @@ void SqliteStatement::Bind(int index, absl::string_view text) {
   const char* data = text.data() == nullptr ? "" : text.data();
   NoteBinding(
       sqlite3_bind_text64(statement_, index, data, text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+}
+
+void SqliteStatement::Bind(int index, SqliteBlob blob) {
+  if (!status_.ok()) return;
+  // A null pointer would bind NULL.
+  const char* data = blob.bytes.data() == nullptr ? "" : blob.bytes.data();
+  NoteBinding(sqlite3_bind_blob64(statement_, index, data, blob.bytes.size(), SQLITE_TRANSIENT));
+}
+
+void SqliteStatement::Bind(int index, std::optional<int64_t> value) {
+  // A parameter that is not bound is NULL.
+  if (value.has_value()) Bind(index, *value);
 }
 
 void SqliteStatement::BindBlob16(int index, const std::array<uint8_t, 16>& bytes) {

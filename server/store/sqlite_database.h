@@ -22,6 +22,11 @@ namespace strongroom::store {
 
 class SqliteDatabase;
 
+// Bytes to bind as a blob; a text is bound as a text.
+struct SqliteBlob {
+  absl::string_view bytes;
+};
+
 // A prepared statement while it is in use. When it goes, the statement is reset, its parameters are
 // cleared, and it returns to its database to be used again.
 //
@@ -51,6 +56,7 @@ class SqliteStatement {
   bool IsNull(int column);
   int64_t Int64(int column);
   std::string Text(int column);
+  std::string Blob(int column);
   template <typename IdType>
   IdType Id(int column) {
     return IdType(Blob16(column));
@@ -71,6 +77,8 @@ class SqliteStatement {
   void Bind(int index, int64_t value);
   void Bind(int index, int value) { Bind(index, static_cast<int64_t>(value)); }
   void Bind(int index, absl::string_view text);
+  void Bind(int index, SqliteBlob blob);
+  void Bind(int index, std::optional<int64_t> value);
   void BindBlob16(int index, const std::array<uint8_t, 16>& bytes);
   template <typename Tag>
   void Bind(int index, const strongroom::Id<Tag>& id) {
@@ -103,8 +111,8 @@ class SqliteDatabase {
   // log, syncing, foreign keys.
   absl::Status Configure();
 
-  // A statement with its parameters bound in order: integers, texts, ids. Prepared once for each
-  // text of `sql`, then reused.
+  // A statement with its parameters bound in order: integers, texts, blobs, ids; NULL for an empty
+  // optional. Prepared once for each text of `sql`, then reused.
   template <typename... Values>
   SqliteStatement Prepare(const char* sql, const Values&... values) {
     SqliteStatement statement = PrepareUnbound(sql);

@@ -61,6 +61,36 @@ CREATE TABLE aliases (
 
 CREATE INDEX aliases_of_key ON aliases (key_id, name);
 )sql",
+    // Who may use a key, and the end of the audit trail.
+    R"sql(
+CREATE TABLE key_policies (
+  key_id BLOB NOT NULL PRIMARY KEY REFERENCES keys (id),
+  document BLOB NOT NULL CHECK (length(document) > 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE grants (
+  id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+  key_id BLOB NOT NULL REFERENCES keys (id),
+  grantee TEXT NOT NULL,
+  -- Empty if there is none.
+  retiring_principal TEXT NOT NULL,
+  create_time INTEGER NOT NULL,
+  -- NULL if it does not expire.
+  expire_time INTEGER,
+  document BLOB NOT NULL,
+  ended INTEGER NOT NULL CHECK (ended IN (0, 1))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX live_grants ON grants (key_id, create_time, id) WHERE ended = 0;
+CREATE INDEX ended_grants ON grants (key_id, id) WHERE ended = 1;
+CREATE INDEX expiring_grants ON grants (expire_time) WHERE expire_time IS NOT NULL;
+
+CREATE TABLE audit_head (
+  row INTEGER PRIMARY KEY CHECK (row = 1),
+  sequence INTEGER NOT NULL,
+  hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+)sql",
 };
 
 // Whether the database is a store that this program can use: one of ours (or empty), and not of a

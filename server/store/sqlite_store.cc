@@ -1,5 +1,6 @@
 #include "server/store/sqlite_store.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -10,10 +11,12 @@
 namespace strongroom::store {
 namespace {
 
-// The columns that ReadKey, ReadVersion and ReadAlias take, in their order.
+// The columns that ReadKey, ReadVersion, ReadAlias and ReadGrant take, in their order.
 #define KEY_COLUMNS "id, state, description, create_time, initial_version, primary_version"
 #define VERSION_COLUMNS "id, key_id, number, create_time"
 #define ALIAS_COLUMNS "name, key_id, create_time, update_time"
+#define GRANT_COLUMNS \
+  "id, key_id, grantee, retiring_principal, create_time, expire_time, document, ended"
 
 absl::Time ReadTime(SqliteStatement& row, int column) {
   return absl::FromUnixMicros(row.Int64(column));
@@ -61,6 +64,31 @@ AliasRecord ReadAlias(SqliteStatement& row) {
   return alias;
 }
 
+GrantRecord ReadGrant(SqliteStatement& row) {
+  GrantRecord grant;
+  grant.id = row.Id<GrantId>(0);
+  grant.key_id = row.Id<KeyId>(1);
+  grant.grantee = row.Text(2);
+  grant.retiring_principal = row.Text(3);
+  grant.create_time = ReadTime(row, 4);
+  grant.expire_time = row.IsNull(5) ? absl::InfiniteFuture() : ReadTime(row, 5);
+  grant.document = row.Blob(6);
+  grant.ended = row.Int64(7) != 0;
+  return grant;
+}
+
+AuditHead ReadAuditHead(SqliteStatement& row) {
+  AuditHead head;
+  head.sequence = row.Int64(0);
+  const std::string hash = row.Blob(1);
+  if (hash.size() == head.hash.size()) {
+    std::copy(hash.begin(), hash.end(), head.hash.begin());
+  } else {
+    row.FailAsCorrupt("an audit head whose hash is not 32 bytes long");
+  }
+  return head;
+}
+
 StoreId ReadStoreId(SqliteStatement& row) { return row.Id<StoreId>(0); }
 
 std::optional<std::string> ReadOptionalText(SqliteStatement& row) {
@@ -87,6 +115,10 @@ absl::Status NoSuchPendingVersion(const KeyVersionId& id) {
 
 absl::Status NoSuchAlias(absl::string_view name) {
   return absl::NotFoundError(absl::StrCat("there is no alias ", name));
+}
+
+absl::Status NoSuchGrant(const GrantId& id) {
+  return absl::NotFoundError(absl::StrCat("there is no grant ", id.ToString()));
 }
 
 // Of what one statement inserts, only `what` can be taken.
@@ -164,7 +196,8 @@ absl::Status SqliteStore::BindToken(absl::string_view serial) {
       ": give the server that token, or give this token a store of its own"));
 }
 
-absl::Status SqliteStore::BeginKey(const KeyRecord& key, const KeyVersionId& first_version) {
+absl::Status SqliteStore::BeginKey(const KeyRecord& key, const KeyVersionId& first_version,
+                                   absl::string_view policy) {
   MutexLock lock(mutex_);
   absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
   if (!transaction.ok()) return transaction.status();
@@ -182,6 +215,8 @@ absl::Status SqliteStore::BeginKey(const KeyRecord& key, const KeyVersionId& fir
     return NameWhatIsTaken(inserted.status(),
                            absl::StrCat("key version ", first_version.ToString()));
   }
+  absl::Status status = InsertPolicy(key.id, policy);
+  if (!status.ok()) return status;
   return transaction->Commit();
 }
 
@@ -234,8 +269,12 @@ absl::Status SqliteStore::DropPendingVersion(const KeyVersionId& version) {
       NoSuchPendingVersion(version));
   if (!key_id.ok()) return key_id.status();
   // A key without a committed version has had no other: BeginVersion does not see it.
-  absl::StatusOr<int64_t> dropped =
-      database_->Change("DELETE FROM keys WHERE id = ? AND initial_version IS NULL", *key_id);
+  absl::StatusOr<int64_t> dropped = database_->Change(
+      "DELETE FROM key_policies WHERE key_id IN "
+      "(SELECT id FROM keys WHERE id = ? AND initial_version IS NULL)",
+      *key_id);
+  if (!dropped.ok()) return dropped.status();
+  dropped = database_->Change("DELETE FROM keys WHERE id = ? AND initial_version IS NULL", *key_id);
   if (!dropped.ok()) return dropped.status();
   return transaction->Commit();
 }
@@ -388,6 +427,161 @@ absl::StatusOr<std::vector<AliasRecord>> SqliteStore::ListAliases(
       ->Prepare("SELECT " ALIAS_COLUMNS " FROM aliases WHERE name > ? ORDER BY name LIMIT ?",
                 after_name, limit)
       .All(ReadAlias);
+}
+
+absl::Status SqliteStore::InsertPolicy(const KeyId& key_id, absl::string_view policy) {
+  if (policy.empty()) return absl::OkStatus();
+  return database_
+      ->Change("INSERT INTO key_policies (key_id, document) VALUES (?, ?)", key_id,
+               SqliteBlob{policy})
+      .status();
+}
+
+absl::StatusOr<std::string> SqliteStore::GetKeyPolicy(const KeyId& key_id) {
+  MutexLock lock(mutex_);
+  return Found(database_
+                   ->Prepare("SELECT ifnull(policy.document, x'') FROM keys AS key "
+                             "LEFT JOIN key_policies AS policy ON policy.key_id = key.id "
+                             "WHERE key.id = ? AND key.initial_version IS NOT NULL",
+                             key_id)
+                   .One([](SqliteStatement& row) { return row.Blob(0); }),
+               NoSuchKey(key_id));
+}
+
+absl::Status SqliteStore::PutKeyPolicy(const KeyId& key_id, absl::string_view policy) {
+  MutexLock lock(mutex_);
+  absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<KeyRecord> key = FindKey(key_id);
+  if (!key.ok()) return key.status();
+  absl::Status status =
+      database_->Change("DELETE FROM key_policies WHERE key_id = ?", key_id).status();
+  if (!status.ok()) return status;
+  status = InsertPolicy(key_id, policy);
+  if (!status.ok()) return status;
+  return transaction->Commit();
+}
+
+absl::Status SqliteStore::InsertGrant(const GrantRecord& grant, bool ended) {
+  std::optional<int64_t> expire_time;
+  if (grant.expire_time != absl::InfiniteFuture()) {
+    expire_time = absl::ToUnixMicros(grant.expire_time);
+  }
+  return NameWhatIsTaken(
+      database_
+          ->Change("INSERT INTO grants (" GRANT_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                   grant.id, grant.key_id, grant.grantee, grant.retiring_principal,
+                   absl::ToUnixMicros(grant.create_time), expire_time, SqliteBlob{grant.document},
+                   ended ? 1 : 0)
+          .status(),
+      absl::StrCat("grant ", grant.id.ToString()));
+}
+
+absl::Status SqliteStore::CreateGrant(const GrantRecord& grant, int most) {
+  MutexLock lock(mutex_);
+  absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<KeyRecord> key = FindKey(grant.key_id);
+  if (!key.ok()) return key.status();
+  absl::Status status = InsertGrant(grant, false);
+  if (!status.ok()) return status;
+  absl::StatusOr<std::optional<int64_t>> grants =
+      database_->Prepare("SELECT count(*) FROM grants WHERE key_id = ? AND ended = 0", grant.key_id)
+          .One([](SqliteStatement& row) { return row.Int64(0); });
+  if (!grants.ok()) return grants.status();
+  if (*grants > most) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("key ", grant.key_id.ToString(), " has ", most, " grants already"));
+  }
+  return transaction->Commit();
+}
+
+absl::StatusOr<GrantRecord> SqliteStore::FindGrant(const GrantId& id) {
+  return Found(
+      database_->Prepare("SELECT " GRANT_COLUMNS " FROM grants WHERE id = ?", id).One(ReadGrant),
+      NoSuchGrant(id));
+}
+
+absl::StatusOr<GrantRecord> SqliteStore::GetGrant(const GrantId& id) {
+  MutexLock lock(mutex_);
+  return FindGrant(id);
+}
+
+absl::StatusOr<std::vector<GrantRecord>> SqliteStore::ListGrants(
+    const KeyId& key_id, const std::optional<std::string>& grantee,
+    const std::optional<GrantId>& after, int limit) {
+  absl::Status valid = CheckLimit(limit);
+  if (!valid.ok()) return valid;
+  MutexLock lock(mutex_);
+  absl::StatusOr<KeyRecord> key = FindKey(key_id);
+  if (!key.ok()) return key.status();
+  // With the nil id, before every grant.
+  int64_t after_time = std::numeric_limits<int64_t>::min();
+  if (after.has_value()) {
+    absl::StatusOr<GrantRecord> grant = FindGrant(*after);
+    if (!grant.ok()) return grant.status();
+    if (grant->key_id != key_id) return NoSuchGrant(*after);
+    after_time = absl::ToUnixMicros(grant->create_time);
+  }
+  if (grantee.has_value()) {
+    return database_
+        ->Prepare("SELECT " GRANT_COLUMNS
+                  " FROM grants WHERE key_id = ? AND ended = 0 AND grantee = ? "
+                  "AND (create_time, id) > (?, ?) ORDER BY create_time, id LIMIT ?",
+                  key_id, *grantee, after_time, after.value_or(GrantId()), limit)
+        .All(ReadGrant);
+  }
+  return database_
+      ->Prepare("SELECT " GRANT_COLUMNS
+                " FROM grants WHERE key_id = ? AND ended = 0 "
+                "AND (create_time, id) > (?, ?) ORDER BY create_time, id LIMIT ?",
+                key_id, after_time, after.value_or(GrantId()), limit)
+      .All(ReadGrant);
+}
+
+absl::Status SqliteStore::EndGrant(const GrantRecord& grant) {
+  MutexLock lock(mutex_);
+  absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<KeyRecord> key = FindKey(grant.key_id);
+  if (!key.ok()) return key.status();
+  absl::StatusOr<int64_t> ended = database_->Change(
+      "UPDATE grants SET ended = 1 WHERE id = ? AND key_id = ?", grant.id, grant.key_id);
+  if (!ended.ok()) return ended.status();
+  if (*ended == 0) {
+    absl::Status status = InsertGrant(grant, true);
+    if (!status.ok()) return status;
+  }
+  return transaction->Commit();
+}
+
+absl::StatusOr<std::vector<GrantId>> SqliteStore::ListEndedGrants(const KeyId& key_id) {
+  MutexLock lock(mutex_);
+  absl::StatusOr<KeyRecord> key = FindKey(key_id);
+  if (!key.ok()) return key.status();
+  return database_->Prepare("SELECT id FROM grants WHERE key_id = ? AND ended = 1", key_id)
+      .All([](SqliteStatement& row) { return row.Id<GrantId>(0); });
+}
+
+absl::StatusOr<int64_t> SqliteStore::DropExpiredGrants(absl::Time now) {
+  MutexLock lock(mutex_);
+  return database_->Change("DELETE FROM grants WHERE expire_time < ?", absl::ToUnixMicros(now));
+}
+
+absl::StatusOr<std::optional<AuditHead>> SqliteStore::GetAuditHead() {
+  MutexLock lock(mutex_);
+  return database_->Prepare("SELECT sequence, hash FROM audit_head").One(ReadAuditHead);
+}
+
+absl::Status SqliteStore::SetAuditHead(const AuditHead& head) {
+  MutexLock lock(mutex_);
+  return database_
+      ->Change(
+          "INSERT INTO audit_head (row, sequence, hash) VALUES (1, ?, ?) "
+          "ON CONFLICT (row) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash",
+          head.sequence,
+          SqliteBlob{{reinterpret_cast<const char*>(head.hash.data()), head.hash.size()}})
+      .status();
 }
 
 }  // namespace strongroom::store

@@ -36,7 +36,8 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::optional<std::string>> GetTokenSerial() override;
   absl::Status BindToken(absl::string_view serial) override;
 
-  absl::Status BeginKey(const KeyRecord& key, const KeyVersionId& first_version) override;
+  absl::Status BeginKey(const KeyRecord& key, const KeyVersionId& first_version,
+                        absl::string_view policy) override;
   absl::Status BeginVersion(const KeyId& key_id, const KeyVersionId& version,
                             absl::Time create_time) override;
   absl::StatusOr<KeyVersionRecord> CommitVersion(const KeyVersionId& version) override;
@@ -63,6 +64,22 @@ class SqliteStore final : public Store {
                                                        absl::string_view after_name,
                                                        int limit) override;
 
+  absl::StatusOr<std::string> GetKeyPolicy(const KeyId& key_id) override;
+  absl::Status PutKeyPolicy(const KeyId& key_id, absl::string_view policy) override;
+
+  absl::Status CreateGrant(const GrantRecord& grant, int most) override;
+  absl::StatusOr<GrantRecord> GetGrant(const GrantId& id) override;
+  absl::StatusOr<std::vector<GrantRecord>> ListGrants(const KeyId& key_id,
+                                                      const std::optional<std::string>& grantee,
+                                                      const std::optional<GrantId>& after,
+                                                      int limit) override;
+  absl::Status EndGrant(const GrantRecord& grant) override;
+  absl::StatusOr<std::vector<GrantId>> ListEndedGrants(const KeyId& key_id) override;
+  absl::StatusOr<int64_t> DropExpiredGrants(absl::Time now) override;
+
+  absl::StatusOr<std::optional<AuditHead>> GetAuditHead() override;
+  absl::Status SetAuditHead(const AuditHead& head) override;
+
  private:
   SqliteStore(FileLock lock, const StoreId& id, std::unique_ptr<SqliteDatabase> database);
 
@@ -70,6 +87,13 @@ class SqliteStore final : public Store {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // NOT_FOUND if there is no such key, or none whose first version is committed.
   absl::StatusOr<KeyRecord> FindKey(const KeyId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<GrantRecord> FindGrant(const GrantId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // An empty one is not kept. Any policy the key had must be gone.
+  absl::Status InsertPolicy(const KeyId& key_id, absl::string_view policy)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Inserts a grant; ALREADY_EXISTS if its id is taken.
+  absl::Status InsertGrant(const GrantRecord& grant, bool ended)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const FileLock lock_;  // outlives the connection
   const StoreId id_;

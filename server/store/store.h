@@ -1,6 +1,7 @@
 #ifndef STRONGROOM_SERVER_STORE_STORE_H_
 #define STRONGROOM_SERVER_STORE_STORE_H_
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -49,8 +50,28 @@ struct PendingVersion {
   bool first_of_key = false;
 };
 
-// The metadata of keys. Nothing in it is secret, and it says nothing of the key material but the
-// ids under which a token keeps it.
+// Somebody's leave to use a key.
+struct GrantRecord {
+  GrantId id;
+  KeyId key_id;
+  std::string grantee;
+  std::string retiring_principal;  // empty if there is none
+  absl::Time create_time;          // microseconds are kept
+  absl::Time expire_time;          // likewise; absl::InfiniteFuture() if it does not expire
+  // What the caller of the store keeps of it; any bytes.
+  std::string document;
+  // Retired or revoked, which is for good.
+  bool ended = false;
+};
+
+// Where the audit trail has got to: the number of its last record, and that record's hash.
+struct AuditHead {
+  int64_t sequence = 0;
+  std::array<uint8_t, 32> hash = {};
+};
+
+// The metadata of keys, who may use them, and the audit trail's end. Nothing in it is secret, and
+// it says nothing of the key material but the ids under which a token keeps it.
 //
 // Creation is in two phases, for the database and the token cannot commit together: Begin… records
 // a pending version, the caller makes and verifies the token objects, CommitVersion shows the
@@ -75,16 +96,19 @@ class Store {
   // Binds the store to a token. FAILED_PRECONDITION if it is bound to another one already.
   virtual absl::Status BindToken(absl::string_view serial) = 0;
 
-  // Begins a key with its first version. `key.initial_version` and `key.primary_version` are
-  // ignored: CommitVersion sets them. ALREADY_EXISTS if either id is taken.
-  virtual absl::Status BeginKey(const KeyRecord& key, const KeyVersionId& first_version) = 0;
+  // Begins a key with its first version and its policy (as PutKeyPolicy takes it).
+  // `key.initial_version` and `key.primary_version` are ignored: CommitVersion sets them.
+  // ALREADY_EXISTS if either id is taken.
+  virtual absl::Status BeginKey(const KeyRecord& key, const KeyVersionId& first_version,
+                                absl::string_view policy) = 0;
   // Begins a further version. NOT_FOUND if there is no such key; ALREADY_EXISTS if the id is taken.
   virtual absl::Status BeginVersion(const KeyId& key_id, const KeyVersionId& version,
                                     absl::Time create_time) = 0;
   // Makes a pending version the key's primary one (and its initial one, if it is the first), with
   // the number that follows the highest committed one. NOT_FOUND if no such version is pending.
   virtual absl::StatusOr<KeyVersionRecord> CommitVersion(const KeyVersionId& version) = 0;
-  // Forgets a pending version, and its key if that has no other. NOT_FOUND if none such is pending.
+  // Forgets a pending version, and its key with the policy if that has no other. NOT_FOUND if none
+  // such is pending.
   virtual absl::Status DropPendingVersion(const KeyVersionId& version) = 0;
   virtual absl::StatusOr<std::vector<PendingVersion>> ListPendingVersions() = 0;
 
@@ -122,6 +146,37 @@ class Store {
   virtual absl::StatusOr<std::vector<AliasRecord>> ListAliases(const std::optional<KeyId>& key_id,
                                                                absl::string_view after_name,
                                                                int limit) = 0;
+
+  // The key's policy document; empty if it has none. NOT_FOUND if there is no such key.
+  virtual absl::StatusOr<std::string> GetKeyPolicy(const KeyId& key_id) = 0;
+  // `policy` is any bytes; none take the key's policy away. NOT_FOUND if there is no such key.
+  virtual absl::Status PutKeyPolicy(const KeyId& key_id, absl::string_view policy) = 0;
+
+  // `grant.ended` is ignored. NOT_FOUND if there is no such key; ALREADY_EXISTS if the id is taken,
+  // by a grant that has ended too; RESOURCE_EXHAUSTED if the key has `most` grants that have not
+  // ended. Expired ones count until they are dropped.
+  virtual absl::Status CreateGrant(const GrantRecord& grant, int most) = 0;
+  // Those that have ended too. NOT_FOUND if there is no such grant.
+  virtual absl::StatusOr<GrantRecord> GetGrant(const GrantId& id) = 0;
+  // At most `limit` grants of a key that have not ended, in the order of creation (time, then id),
+  // after the grant `after` (from the beginning if empty); only those of `grantee` if it is given.
+  // NOT_FOUND if there is no such key, or if `after` is no grant of it. One that has ended will do,
+  // so that a list goes on where it was.
+  virtual absl::StatusOr<std::vector<GrantRecord>> ListGrants(
+      const KeyId& key_id, const std::optional<std::string>& grantee,
+      const std::optional<GrantId>& after, int limit) = 0;
+  // Marks a grant as ended; OK if it is already. One that this store does not have (another server
+  // made it) is added as ended, so that its token is known to be void. NOT_FOUND if there is no
+  // such key; ALREADY_EXISTS if the id is taken by a grant of another key.
+  virtual absl::Status EndGrant(const GrantRecord& grant) = 0;
+  // The ids of all grants of a key that have ended, in no order. NOT_FOUND if there is no such key.
+  virtual absl::StatusOr<std::vector<GrantId>> ListEndedGrants(const KeyId& key_id) = 0;
+  // Forgets the grants that expired before `now`, ended or not, and returns how many.
+  virtual absl::StatusOr<int64_t> DropExpiredGrants(absl::Time now) = 0;
+
+  // What SetAuditHead was given last, if it ever was.
+  virtual absl::StatusOr<std::optional<AuditHead>> GetAuditHead() = 0;
+  virtual absl::Status SetAuditHead(const AuditHead& head) = 0;
 };
 
 }  // namespace strongroom::store

@@ -3,6 +3,8 @@
 namespace strongroom::core {
 
 using store::AliasRecord;
+using store::AuditHead;
+using store::GrantRecord;
 using store::KeyRecord;
 using store::KeyState;
 using store::KeyVersionRecord;
@@ -35,9 +37,10 @@ absl::StatusOr<std::optional<std::string>> FaultyStore::GetTokenSerial() {
 
 absl::Status FaultyStore::BindToken(absl::string_view serial) { FORWARD(BindToken, serial); }
 
-absl::Status FaultyStore::BeginKey(const KeyRecord& key, const KeyVersionId& first_version) {
+absl::Status FaultyStore::BeginKey(const KeyRecord& key, const KeyVersionId& first_version,
+                                   absl::string_view policy) {
   if (on_begin_key_) on_begin_key_(first_version);
-  FORWARD(BeginKey, key, first_version);
+  FORWARD(BeginKey, key, first_version, policy);
 }
 
 absl::Status FaultyStore::BeginVersion(const KeyId& key_id, const KeyVersionId& version,
@@ -99,6 +102,40 @@ absl::StatusOr<std::vector<AliasRecord>> FaultyStore::ListAliases(
     const std::optional<KeyId>& key_id, absl::string_view after_name, int limit) {
   FORWARD(ListAliases, key_id, after_name, limit);
 }
+
+absl::StatusOr<std::string> FaultyStore::GetKeyPolicy(const KeyId& key_id) {
+  FORWARD(GetKeyPolicy, key_id);
+}
+
+absl::Status FaultyStore::PutKeyPolicy(const KeyId& key_id, absl::string_view policy) {
+  FORWARD(PutKeyPolicy, key_id, policy);
+}
+
+absl::Status FaultyStore::CreateGrant(const GrantRecord& grant, int most) {
+  FORWARD(CreateGrant, grant, most);
+}
+
+absl::StatusOr<GrantRecord> FaultyStore::GetGrant(const GrantId& id) { FORWARD(GetGrant, id); }
+
+absl::StatusOr<std::vector<GrantRecord>> FaultyStore::ListGrants(
+    const KeyId& key_id, const std::optional<std::string>& grantee,
+    const std::optional<GrantId>& after, int limit) {
+  FORWARD(ListGrants, key_id, grantee, after, limit);
+}
+
+absl::Status FaultyStore::EndGrant(const GrantRecord& grant) { FORWARD(EndGrant, grant); }
+
+absl::StatusOr<std::vector<GrantId>> FaultyStore::ListEndedGrants(const KeyId& key_id) {
+  FORWARD(ListEndedGrants, key_id);
+}
+
+absl::StatusOr<int64_t> FaultyStore::DropExpiredGrants(absl::Time now) {
+  FORWARD(DropExpiredGrants, now);
+}
+
+absl::StatusOr<std::optional<AuditHead>> FaultyStore::GetAuditHead() { FORWARD(GetAuditHead); }
+
+absl::Status FaultyStore::SetAuditHead(const AuditHead& head) { FORWARD(SetAuditHead, head); }
 
 #undef FORWARD
 

@@ -32,7 +32,8 @@ class FaultyStore final : public store::Store {
   StoreId id() const override { return store_.id(); }
   absl::StatusOr<std::optional<std::string>> GetTokenSerial() override;
   absl::Status BindToken(absl::string_view serial) override;
-  absl::Status BeginKey(const store::KeyRecord& key, const KeyVersionId& first_version) override;
+  absl::Status BeginKey(const store::KeyRecord& key, const KeyVersionId& first_version,
+                        absl::string_view policy) override;
   absl::Status BeginVersion(const KeyId& key_id, const KeyVersionId& version,
                             absl::Time create_time) override;
   absl::StatusOr<store::KeyVersionRecord> CommitVersion(const KeyVersionId& version) override;
@@ -55,6 +56,18 @@ class FaultyStore final : public store::Store {
   absl::StatusOr<std::vector<store::AliasRecord>> ListAliases(const std::optional<KeyId>& key_id,
                                                               absl::string_view after_name,
                                                               int limit) override;
+  absl::StatusOr<std::string> GetKeyPolicy(const KeyId& key_id) override;
+  absl::Status PutKeyPolicy(const KeyId& key_id, absl::string_view policy) override;
+  absl::Status CreateGrant(const store::GrantRecord& grant, int most) override;
+  absl::StatusOr<store::GrantRecord> GetGrant(const GrantId& id) override;
+  absl::StatusOr<std::vector<store::GrantRecord>> ListGrants(
+      const KeyId& key_id, const std::optional<std::string>& grantee,
+      const std::optional<GrantId>& after, int limit) override;
+  absl::Status EndGrant(const store::GrantRecord& grant) override;
+  absl::StatusOr<std::vector<GrantId>> ListEndedGrants(const KeyId& key_id) override;
+  absl::StatusOr<int64_t> DropExpiredGrants(absl::Time now) override;
+  absl::StatusOr<std::optional<store::AuditHead>> GetAuditHead() override;
+  absl::Status SetAuditHead(const store::AuditHead& head) override;
 
  private:
   absl::Status FaultOf(const std::string& member) ABSL_LOCKS_EXCLUDED(mu_);

@@ -310,7 +310,7 @@ TEST_F(KeyRingTest, WhatACrashLeftHalfMadeIsTakenBack) {
   const KeyVersionId of_half_key = UnknownVersion();
   const auto half_version = *KeyVersionId::Parse("00000000-0000-4000-8000-000000000002");
   const auto begun_version = *KeyVersionId::Parse("00000000-0000-4000-8000-000000000003");
-  ASSERT_OK(store().BeginKey(half_key, of_half_key));
+  ASSERT_OK(store().BeginKey(half_key, of_half_key, ""));
   ASSERT_OK(token().CreateVersionKeys(of_half_key.bytes(), kNoDeadline));
   ASSERT_OK(store().BeginVersion(key, half_version, clock().Now()));
   ASSERT_OK(token().CreateVersionKeys(half_version.bytes(), kNoDeadline));
@@ -333,7 +333,7 @@ TEST_F(KeyRingTest, WhatACrashLeftHalfMadeIsTakenBack) {
 TEST_F(KeyRingTest, WhatCannotBeTakenBackIsNotForgotten) {
   KeyRecord half_key;
   half_key.id = UnknownKey();
-  ASSERT_OK(store().BeginKey(half_key, UnknownVersion()));
+  ASSERT_OK(store().BeginKey(half_key, UnknownVersion(), ""));
   ASSERT_OK(token().CreateVersionKeys(UnknownVersion().bytes(), kNoDeadline));
   Stop();
   ASSERT_NO_FATAL_FAILURE(OpenTokenAndStore());

@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/store/sqlite_store.h"
 #include "tests/server/store/sqlite_testing.h"
 #include "tests/testing/status_matchers.h"
 
@@ -111,6 +112,43 @@ TEST_F(SqliteSchemaTest, VersionThatNeverWasIsInternal) {
     ASSERT_THAT(database_->RunScript(pragma), IsOk());
     EXPECT_THAT(CheckSqliteSchema(*database_), StatusIs(StatusCode::kInternal));
   }
+}
+
+// What the first release left behind.
+TEST_F(SqliteSchemaTest, StoreOfVersionOneIsBroughtToVersionTwoWithItsKeys) {
+  ASSERT_THAT(MigrateSqliteSchema(*database_, absl::MakeSpan(kSqliteMigrations, 1)), IsOk());
+  ASSERT_THAT(Version(), IsOkAndHolds(1));
+  const std::string id = StoreIdInHex();
+  ASSERT_THAT(
+      database_->RunScript(
+          "UPDATE store SET token_serial = 'a1b2';"
+          "INSERT INTO keys VALUES (x'01010101010101010101010101010101', 2, 'old', 5, NULL, "
+          "NULL);"
+          "INSERT INTO key_versions VALUES (x'03030303030303030303030303030303', "
+          "x'01010101010101010101010101010101', 1, 5);"
+          "UPDATE keys SET initial_version = x'03030303030303030303030303030303', "
+          "primary_version = x'03030303030303030303030303030303';"
+          "INSERT INTO aliases VALUES ('alias/old', x'01010101010101010101010101010101', "
+          "6, 7);"),
+      IsOk());
+  database_ = nullptr;
+
+  absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
+  ASSERT_THAT(store, IsOk());
+  EXPECT_EQ(RawConnection(path_).Ask("PRAGMA user_version"), "2");
+  EXPECT_EQ(StoreIdInHex(), id);
+  EXPECT_THAT((*store)->GetTokenSerial(), IsOkAndHolds("a1b2"));
+  const KeyId key_id = KeyId::Parse("01010101-0101-0101-0101-010101010101").value();
+  const absl::StatusOr<KeyRecord> key = (*store)->GetKey(key_id);
+  ASSERT_THAT(key, IsOk());
+  EXPECT_EQ(key->state, KeyState::kDisabled);
+  EXPECT_EQ(key->description, "old");
+  EXPECT_EQ(key->primary_version.ToString(), "03030303-0303-0303-0303-030303030303");
+  EXPECT_EQ((*store)->GetAlias("alias/old").value().key_id, key_id);
+  // And it takes what version 2 is for.
+  EXPECT_THAT((*store)->GetKeyPolicy(key_id), IsOkAndHolds(""));
+  EXPECT_THAT((*store)->PutKeyPolicy(key_id, "policy"), IsOk());
+  EXPECT_FALSE((*store)->GetAuditHead().value().has_value());
 }
 
 TEST_F(SqliteSchemaTest, ForeignDatabaseIsRefused) {

@@ -76,7 +76,7 @@ class SqliteStoreFailureTest : public ::testing::Test {
   void MakeStore() {
     std::unique_ptr<SqliteStore> store = OpenStore();
     ASSERT_NE(store, nullptr);
-    ASSERT_THAT(store->BeginKey(NewKey(1), Version(1)), IsOk());
+    ASSERT_THAT(store->BeginKey(NewKey(1), Version(1), ""), IsOk());
     ASSERT_THAT(store->CommitVersion(Version(1)), IsOk());
     ASSERT_THAT(store->CreateAlias(NewAlias("alias/a", 1)), IsOk());
   }
@@ -215,12 +215,12 @@ TEST_F(SqliteStoreFailureTest, WriterElsewhereMakesChangesUnavailable) {
   {
     RawConnection visitor(path_);
     visitor.Run("BEGIN IMMEDIATE");
-    EXPECT_THAT(store->BeginKey(NewKey(2), Version(2)), StatusIs(StatusCode::kUnavailable));
+    EXPECT_THAT(store->BeginKey(NewKey(2), Version(2), ""), StatusIs(StatusCode::kUnavailable));
     EXPECT_THAT(store->GetKey(Key(1)), IsOk());  // a writer does not stop readers
     visitor.Run("ROLLBACK");
   }
   EXPECT_THAT(store->ListPendingVersions(), IsOkAndHolds(IsEmpty()));
-  EXPECT_THAT(store->BeginKey(NewKey(2), Version(2)), IsOk());
+  EXPECT_THAT(store->BeginKey(NewKey(2), Version(2), ""), IsOk());
 }
 
 TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing) {
@@ -233,7 +233,7 @@ TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing
   {
     const ScopedFileSizeLimit no_growth(std::filesystem::file_size(path_ + "-wal"));
     for (int attempt = 0; attempt < 2; ++attempt) {
-      EXPECT_THAT(store->BeginKey(NewKey(3), Version(3)), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->BeginKey(NewKey(3), Version(3), ""), StatusIs(StatusCode::kUnavailable));
       EXPECT_THAT(store->BeginVersion(Key(1), Version(4), absl::UnixEpoch()),
                   StatusIs(StatusCode::kUnavailable));
       EXPECT_THAT(store->CommitVersion(Version(2)), StatusIs(StatusCode::kUnavailable));
@@ -255,7 +255,7 @@ TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing
     }
   }
   // The same changes can be made once the disk is well.
-  EXPECT_THAT(store->BeginKey(NewKey(3), Version(3)), IsOk());
+  EXPECT_THAT(store->BeginKey(NewKey(3), Version(3), ""), IsOk());
   EXPECT_EQ(store->CommitVersion(Version(2)).value().number, 2);
   EXPECT_THAT(store->CreateAlias(NewAlias("alias/b", 1)), IsOk());
 

@@ -74,7 +74,7 @@ TEST_F(SqliteStoreTest, FilesArePrivateWhateverTheUmask) {
   const ScopedUmask none(0);
   absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
   ASSERT_THAT(store, IsOk());
-  ASSERT_THAT((*store)->BeginKey(SomeKey(), SomeVersion()), IsOk());
+  ASSERT_THAT((*store)->BeginKey(SomeKey(), SomeVersion(), ""), IsOk());
   for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
     EXPECT_EQ(ModeOf(path_ + suffix), mode_t{0600}) << suffix;
   }
@@ -110,7 +110,7 @@ TEST_F(SqliteStoreTest, EmptyFileBecomesAStore) {
   ASSERT_EQ(chmod(path_.c_str(), 0600), 0);
   absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
   ASSERT_THAT(store, IsOk());
-  EXPECT_THAT((*store)->BeginKey(SomeKey(), SomeVersion()), IsOk());
+  EXPECT_THAT((*store)->BeginKey(SomeKey(), SomeVersion(), ""), IsOk());
 }
 
 TEST_F(SqliteStoreTest, SecondOpenIsRefusedAndNamesTheHolder) {
@@ -122,7 +122,7 @@ TEST_F(SqliteStoreTest, SecondOpenIsRefusedAndNamesTheHolder) {
                              HasSubstr("pid " + std::to_string(getpid())),
                              HasSubstr("Stop that server first"))));
   // The one that was first is none the worse for it.
-  EXPECT_THAT((*first)->BeginKey(SomeKey(), SomeVersion()), IsOk());
+  EXPECT_THAT((*first)->BeginKey(SomeKey(), SomeVersion(), ""), IsOk());
   first->reset();
   EXPECT_THAT(SqliteStore::Open(path_), IsOk());
 }
@@ -172,7 +172,7 @@ TEST_F(SqliteStoreTest, KilledProcessLosesNothingAndHoldsNothing) {
   if (child == 0) {
     absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
     const bool ok = store.ok() && (*store)->BindToken("token").ok() &&
-                    (*store)->BeginKey(SomeKey(), SomeVersion(1)).ok() &&
+                    (*store)->BeginKey(SomeKey(), SomeVersion(1), "").ok() &&
                     (*store)->CommitVersion(SomeVersion(1)).ok() &&
                     (*store)->BeginVersion(SomeKey().id, SomeVersion(2), absl::Now()).ok();
     if (ok) raise(SIGKILL);
@@ -195,7 +195,7 @@ TEST_F(SqliteStoreTest, KilledProcessLosesNothingAndHoldsNothing) {
 TEST_F(SqliteStoreTest, OpenStoreCanBeBackedUp) {
   absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
   ASSERT_THAT(store, IsOk());
-  ASSERT_THAT((*store)->BeginKey(SomeKey(), SomeVersion()), IsOk());
+  ASSERT_THAT((*store)->BeginKey(SomeKey(), SomeVersion(), ""), IsOk());
   ASSERT_THAT((*store)->CommitVersion(SomeVersion()), IsOk());
   const std::string backup = directory_.File("backup.db");
   {

@@ -38,6 +38,7 @@ void StoreContractTest::Reopen() {
 
 KeyId StoreContractTest::Key(int number) { return MakeId<KeyId>(0xa0, number); }
 KeyVersionId StoreContractTest::Version(int number) { return MakeId<KeyVersionId>(0x10, number); }
+GrantId StoreContractTest::Grant(int number) { return MakeId<GrantId>(0x60, number); }
 
 absl::Time StoreContractTest::Second(int number) {
   return absl::FromUnixSeconds(1'700'000'000) + absl::Seconds(number);
@@ -53,7 +54,7 @@ KeyRecord StoreContractTest::NewKey(int key, absl::Time create_time) {
 
 KeyRecord StoreContractTest::MakeKey(int key, int version, absl::Time create_time) {
   KeyRecord record = NewKey(key, create_time);
-  EXPECT_THAT(store().BeginKey(record, Version(version)), IsOk());
+  EXPECT_THAT(store().BeginKey(record, Version(version), ""), IsOk());
   EXPECT_THAT(store().CommitVersion(Version(version)), IsOk());
   record.initial_version = Version(version);
   record.primary_version = Version(version);
@@ -71,6 +72,23 @@ AliasRecord StoreContractTest::MakeAlias(const std::string& name, int key, absl:
   const AliasRecord alias = {name, Key(key), time, time};
   EXPECT_THAT(store().CreateAlias(alias), IsOk());
   return alias;
+}
+
+GrantRecord StoreContractTest::NewGrant(int grant, int key, absl::Time create_time) {
+  GrantRecord record;
+  record.id = Grant(grant);
+  record.key_id = Key(key);
+  record.grantee = "grantee " + std::to_string(grant);
+  record.create_time = create_time;
+  record.expire_time = absl::InfiniteFuture();
+  record.document = "grant " + std::to_string(grant);
+  return record;
+}
+
+GrantRecord StoreContractTest::MakeGrant(int grant, int key, absl::Time create_time) {
+  const GrantRecord record = NewGrant(grant, key, create_time);
+  EXPECT_THAT(store().CreateGrant(record, 1'000'000), IsOk());
+  return record;
 }
 
 bool operator==(const KeyRecord& a, const KeyRecord& b) {
@@ -93,6 +111,16 @@ bool operator==(const PendingVersion& a, const PendingVersion& b) {
   return a.id == b.id && a.key_id == b.key_id && a.first_of_key == b.first_of_key;
 }
 
+bool operator==(const GrantRecord& a, const GrantRecord& b) {
+  return a.id == b.id && a.key_id == b.key_id && a.grantee == b.grantee &&
+         a.retiring_principal == b.retiring_principal && a.create_time == b.create_time &&
+         a.expire_time == b.expire_time && a.document == b.document && a.ended == b.ended;
+}
+
+bool operator==(const AuditHead& a, const AuditHead& b) {
+  return a.sequence == b.sequence && a.hash == b.hash;
+}
+
 void PrintTo(const KeyRecord& key, std::ostream* out) {
   *out << "key " << key.id.ToString() << " state " << static_cast<int>(key.state) << " \""
        << key.description << "\" created " << key.create_time << " initial "
@@ -112,6 +140,18 @@ void PrintTo(const AliasRecord& alias, std::ostream* out) {
 void PrintTo(const PendingVersion& pending, std::ostream* out) {
   *out << "pending " << pending.id.ToString() << " of " << pending.key_id.ToString()
        << (pending.first_of_key ? " (first)" : "");
+}
+
+void PrintTo(const GrantRecord& grant, std::ostream* out) {
+  *out << "grant " << grant.id.ToString() << " of " << grant.key_id.ToString() << " to "
+       << grant.grantee << ", retired by \"" << grant.retiring_principal << "\" created "
+       << grant.create_time << " expires " << grant.expire_time << " document \"" << grant.document
+       << "\"" << (grant.ended ? " (ended)" : "");
+}
+
+void PrintTo(const AuditHead& head, std::ostream* out) {
+  *out << "record " << head.sequence << " with hash";
+  for (const uint8_t byte : head.hash) *out << " " << int{byte};
 }
 
 }  // namespace strongroom::store

@@ -45,6 +45,7 @@ class StoreContractTest : public ::testing::TestWithParam<StoreKind> {
   // Ids that order as their numbers do.
   static KeyId Key(int number);
   static KeyVersionId Version(int number);
+  static GrantId Grant(int number);
   static absl::Time Second(int number);
 
   // A record to begin a key with; its versions are not set.
@@ -53,6 +54,9 @@ class StoreContractTest : public ::testing::TestWithParam<StoreKind> {
   KeyRecord MakeKey(int key, int version, absl::Time create_time = Second(0));
   KeyVersionRecord MakeVersion(int key, int version, absl::Time create_time = Second(0));
   AliasRecord MakeAlias(const std::string& name, int key, absl::Time time = Second(0));
+  // A record of a grant that does not expire.
+  static GrantRecord NewGrant(int grant, int key, absl::Time create_time = Second(0));
+  GrantRecord MakeGrant(int grant, int key, absl::Time create_time = Second(0));
 
  private:
   std::unique_ptr<StoreBackend> backend_;
@@ -64,10 +68,14 @@ bool operator==(const KeyRecord& a, const KeyRecord& b);
 bool operator==(const KeyVersionRecord& a, const KeyVersionRecord& b);
 bool operator==(const AliasRecord& a, const AliasRecord& b);
 bool operator==(const PendingVersion& a, const PendingVersion& b);
+bool operator==(const GrantRecord& a, const GrantRecord& b);
+bool operator==(const AuditHead& a, const AuditHead& b);
 void PrintTo(const KeyRecord& key, std::ostream* out);
 void PrintTo(const KeyVersionRecord& version, std::ostream* out);
 void PrintTo(const AliasRecord& alias, std::ostream* out);
 void PrintTo(const PendingVersion& pending, std::ostream* out);
+void PrintTo(const GrantRecord& grant, std::ostream* out);
+void PrintTo(const AuditHead& head, std::ostream* out);
 
 }  // namespace strongroom::store
 

@@ -71,7 +71,7 @@ TEST_P(StoreContractTest, BindTokenToAnotherIsRefusedAndChangesNothing) {
 }
 
 TEST_P(StoreContractTest, BegunKeyIsSeenByNothingButThePendingList) {
-  ASSERT_THAT(store().BeginKey(NewKey(1), Version(1)), IsOk());
+  ASSERT_THAT(store().BeginKey(NewKey(1), Version(1), ""), IsOk());
 
   EXPECT_THAT(store().ListPendingVersions(),
               IsOkAndHolds(ElementsAre(PendingVersion{Version(1), Key(1), true})));
@@ -97,7 +97,7 @@ TEST_P(StoreContractTest, BegunKeyIsSeenByNothingButThePendingList) {
 TEST_P(StoreContractTest, AliasDoesNotMoveToABegunKey) {
   MakeKey(1, 1);
   const AliasRecord alias = MakeAlias("alias/a", 1);
-  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2)), IsOk());
+  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2), ""), IsOk());
   EXPECT_THAT(store().UpdateAlias("alias/a", Key(2), Second(1)),
               StatusIs(StatusCode::kNotFound, HasSubstr(Key(2).ToString())));
   EXPECT_THAT(store().GetAlias("alias/a"), IsOkAndHolds(alias));
@@ -110,7 +110,7 @@ TEST_P(StoreContractTest, CommitOfTheFirstVersionShowsTheKey) {
   // Both are ignored.
   key.initial_version = Version(77);
   key.primary_version = Version(88);
-  ASSERT_THAT(store().BeginKey(key, Version(1)), IsOk());
+  ASSERT_THAT(store().BeginKey(key, Version(1), ""), IsOk());
 
   const KeyVersionRecord version = {Version(1), Key(1), 1, Second(5)};
   EXPECT_THAT(store().CommitVersion(Version(1)), IsOkAndHolds(version));
@@ -138,27 +138,27 @@ TEST_P(StoreContractTest, TimesKeepMicroseconds) {
 
 TEST_P(StoreContractTest, BeginKeyWithATakenKeyIdIsRefusedAndLeavesNothing) {
   const KeyRecord committed = MakeKey(1, 1);
-  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2)), IsOk());
+  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2), ""), IsOk());
   for (const int taken : {1, 2}) {
-    EXPECT_THAT(store().BeginKey(NewKey(taken, Second(9)), Version(3)),
+    EXPECT_THAT(store().BeginKey(NewKey(taken, Second(9)), Version(3), ""),
                 StatusIs(StatusCode::kAlreadyExists, HasSubstr(Key(taken).ToString())));
   }
   EXPECT_THAT(store().GetKey(Key(1)), IsOkAndHolds(committed));
   EXPECT_THAT(store().ListPendingVersions(),
               IsOkAndHolds(ElementsAre(PendingVersion{Version(2), Key(2), true})));
-  EXPECT_THAT(store().BeginKey(NewKey(3), Version(3)), IsOk());
+  EXPECT_THAT(store().BeginKey(NewKey(3), Version(3), ""), IsOk());
 }
 
 TEST_P(StoreContractTest, BeginKeyWithATakenVersionIdIsRefusedAndLeavesNothing) {
   MakeKey(1, 1);
-  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2)), IsOk());
+  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2), ""), IsOk());
   ASSERT_THAT(store().BeginVersion(Key(1), Version(3), Second(0)), IsOk());
   for (const int taken : {1, 2, 3}) {
-    EXPECT_THAT(store().BeginKey(NewKey(4), Version(taken)),
+    EXPECT_THAT(store().BeginKey(NewKey(4), Version(taken), ""),
                 StatusIs(StatusCode::kAlreadyExists, HasSubstr(Version(taken).ToString())));
   }
   // The key's own id has not stayed taken.
-  EXPECT_THAT(store().BeginKey(NewKey(4), Version(4)), IsOk());
+  EXPECT_THAT(store().BeginKey(NewKey(4), Version(4), ""), IsOk());
 }
 
 TEST_P(StoreContractTest, BegunVersionIsSeenByNothingButThePendingList) {
@@ -241,7 +241,7 @@ TEST_P(StoreContractTest, DroppedVersionLeavesNoGapInTheNumbers) {
 }
 
 TEST_P(StoreContractTest, DropOfTheFirstVersionForgetsTheKey) {
-  ASSERT_THAT(store().BeginKey(NewKey(1), Version(1)), IsOk());
+  ASSERT_THAT(store().BeginKey(NewKey(1), Version(1), ""), IsOk());
   EXPECT_THAT(store().DropPendingVersion(Version(1)), IsOk());
   EXPECT_THAT(store().ListPendingVersions(), IsOkAndHolds(IsEmpty()));
   EXPECT_THAT(store().CommitVersion(Version(1)), StatusIs(StatusCode::kNotFound));
@@ -276,7 +276,7 @@ TEST_P(StoreContractTest, DropOfWhatIsNotPendingIsNotFoundAndChangesNothing) {
 TEST_P(StoreContractTest, PendingVersionsOutliveTheirProcess) {
   MakeKey(1, 1);
   ASSERT_THAT(store().BeginVersion(Key(1), Version(2), Second(1)), IsOk());
-  ASSERT_THAT(store().BeginKey(NewKey(2, Second(4)), Version(3)), IsOk());
+  ASSERT_THAT(store().BeginKey(NewKey(2, Second(4)), Version(3), ""), IsOk());
   ASSERT_NO_FATAL_FAILURE(Reopen());
   EXPECT_THAT(store().ListPendingVersions(),
               IsOkAndHolds(UnorderedElementsAre(PendingVersion{Version(2), Key(1), false},

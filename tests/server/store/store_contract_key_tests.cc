@@ -47,7 +47,7 @@ TEST_P(StoreContractTest, DescriptionsComeBackByteForByte) {
   for (const std::string& description : descriptions) {
     KeyRecord key = NewKey(++number);
     key.description = description;
-    ASSERT_THAT(store().BeginKey(key, Version(number)), IsOk());
+    ASSERT_THAT(store().BeginKey(key, Version(number), ""), IsOk());
     ASSERT_THAT(store().CommitVersion(Version(number)), IsOk());
     EXPECT_EQ(store().GetKey(Key(number)).value().description, description);
   }
@@ -125,7 +125,7 @@ TEST_P(StoreContractTest, PagesOfKeysMeetWithoutGapOrOverlap) {
 
 TEST_P(StoreContractTest, PagesOfKeysPassOverPendingOnes) {
   const KeyRecord first = MakeKey(1, 1);
-  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2)), IsOk());
+  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2), ""), IsOk());
   const KeyRecord third = MakeKey(3, 3);
   EXPECT_THAT(store().ListKeys(std::nullopt, 2), IsOkAndHolds(ElementsAre(first, third)));
   EXPECT_THAT(store().ListKeys(Key(1), 1), IsOkAndHolds(ElementsAre(third)));

@@ -139,7 +139,8 @@ TEST_P(StoreContractTest, OneOfManyThreadsGetsAnId) {
         if (status.ok()) ++wins;
         EXPECT_THAT(status.code(), AnyOf(Eq(StatusCode::kOk), Eq(loses))) << status;
       };
-      count(store().BeginKey(NewKey(3), Version(100 + thread)), StatusCode::kAlreadyExists, keys);
+      count(store().BeginKey(NewKey(3), Version(100 + thread), ""), StatusCode::kAlreadyExists,
+            keys);
       count(store().BeginVersion(Key(1 + thread % 2), Version(3), Second(0)),
             StatusCode::kAlreadyExists, versions);
       count(store().CreateAlias({"alias/a", Key(1 + thread % 2), Second(0), Second(0)}),
