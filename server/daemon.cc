@@ -8,10 +8,14 @@
 #include "platform/files.h"
 #include "server/core/data_keys.h"
 #include "server/core/key_ring.h"
+#include "server/gate/audit/trail.h"
+#include "server/gate/authority.h"
 #include "server/gate/gate.h"
 #include "server/gate/identity.h"
+#include "server/gate/rate_limiter.h"
 #include "server/grpc/server.h"
 #include "server/store/sqlite_store.h"
+#include "server/version.h"
 
 namespace strongroom {
 namespace {
@@ -42,6 +46,41 @@ absl::StatusOr<grpc_server::ServerOptions> ServerOptionsOf(const Config& config)
   return options;
 }
 
+// Keeps the audit trail's head in the store.
+class StoreHeadKeeper final : public audit::Trail::HeadKeeper {
+ public:
+  explicit StoreHeadKeeper(store::Store& store) : store_(store) {}
+
+  absl::StatusOr<std::optional<audit::Head>> Load() override {
+    const absl::StatusOr<std::optional<store::AuditHead>> head = store_.GetAuditHead();
+    if (!head.ok()) return head.status();
+    if (!head->has_value()) return std::nullopt;
+    return audit::Head{(*head)->sequence, (*head)->hash};
+  }
+  absl::Status Save(const audit::Head& head) override {
+    return store_.SetAuditHead({head.sequence, head.hash});
+  }
+
+ private:
+  store::Store& store_;
+};
+
+audit::Trail::Options TrailOptionsOf(const Config::Audit& config) {
+  audit::Trail::Options options;
+  options.directory = config.directory;
+  options.fsync =
+      config.sync_always ? audit::Trail::Fsync::kAlways : audit::Trail::Fsync::kInterval;
+  options.fsync_interval = absl::FromChrono(config.sync_interval);
+  options.seal_interval = absl::FromChrono(config.seal_interval);
+  options.max_file_bytes = config.max_file_bytes;
+  options.max_file_age = absl::FromChrono(config.max_file_age);
+  options.server_version = kServerVersion;
+  return options;
+}
+
+// How long a seal may keep the token busy before it is tried again later.
+constexpr std::chrono::seconds kLongestSealing(10);
+
 gate::IdentityPolicy IdentitiesOf(const Config& config) {
   std::map<std::string, std::string> principals;
   for (const Config::UnixSocket& socket : config.unix_sockets) {
@@ -54,21 +93,26 @@ gate::IdentityPolicy IdentitiesOf(const Config& config) {
 
 // In the order of need, so that what is needed goes last.
 struct Daemon::Parts {
-  Parts(const Config& config, Log& log) : identities(IdentitiesOf(config)), gate(identities, log) {}
+  explicit Parts(const Config& config) : identities(IdentitiesOf(config)) {}
 
   std::unique_ptr<store::SqliteStore> store;
   std::unique_ptr<hsm::Token> token;
   std::unique_ptr<core::KeyRing> keys;
   std::unique_ptr<core::DataKeys> data_keys;
   const gate::IdentityPolicy identities;
-  const gate::Gate gate;
+  std::unique_ptr<gate::Authority> authority;
+  std::unique_ptr<gate::RateLimiter> rate_limiter;
+  std::unique_ptr<StoreHeadKeeper> head_keeper;
+  // Null if none is kept.
+  std::unique_ptr<audit::Trail> trail;
+  std::unique_ptr<gate::Gate> gate;
   std::unique_ptr<grpc_server::Server> server;
   std::chrono::seconds shutdown_grace{0};
 };
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log& log,
                                                       const Clock& clock) {
-  auto parts = std::make_unique<Parts>(config, log);
+  auto parts = std::make_unique<Parts>(config);
   parts->shutdown_grace = config.shutdown_grace;
   absl::StatusOr<grpc_server::ServerOptions> options = ServerOptionsOf(config);
   if (!options.ok()) return options.status();
@@ -94,7 +138,41 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
   parts->data_keys = std::make_unique<core::DataKeys>(*parts->keys, *parts->token,
                                                       config.concurrent_pair_generations);
 
-  auto server = grpc_server::Server::Start(*options, parts->gate, *parts->data_keys, *parts->keys);
+  if (absl::Status status = parts->token->PrepareMacKeys(kNoDeadline); !status.ok()) {
+    return Prefixed("token: MAC keys", status);
+  }
+  parts->authority = std::make_unique<gate::Authority>(*parts->store, *parts->token, *parts->keys,
+                                                       clock, log, config.policy);
+  if (auto dropped = parts->authority->DropExpiredGrants(); !dropped.ok()) {
+    return Prefixed("store", dropped.status());
+  }
+  auto rate_limiter = gate::RateLimiter::Create(config.rates);
+  if (!rate_limiter.ok()) return Prefixed("limits.rates", rate_limiter.status());
+  parts->rate_limiter = *std::move(rate_limiter);
+
+  if (config.audit.has_value()) {
+    parts->head_keeper = std::make_unique<StoreHeadKeeper>(*parts->store);
+    hsm::Token& sealing_token = *parts->token;
+    auto trail = audit::Trail::Open(
+        TrailOptionsOf(*config.audit),
+        [&sealing_token](absl::Span<const uint8_t> message) {
+          return sealing_token.ComputeMac(hsm::MacPurpose::kAuditSeal, message,
+                                          std::chrono::steady_clock::now() + kLongestSealing);
+        },
+        *parts->head_keeper, clock, log);
+    if (!trail.ok()) return Prefixed("audit", trail.status());
+    parts->trail = *std::move(trail);
+  } else {
+    log.Write(LogLevel::kWarning, "no_audit_trail",
+              {{"detail", "this is development: calls are logged, and nothing keeps them"}});
+  }
+  parts->gate = std::make_unique<gate::Gate>(gate::Gate::Parts{
+      parts->identities, *parts->rate_limiter, *parts->authority, parts->trail.get(),
+      *parts->data_keys, log});
+
+  auto server = grpc_server::Server::Start(
+      *options, {*parts->gate, *parts->authority, *parts->data_keys, *parts->keys,
+                 parts->trail.get()});
   if (!server.ok()) return Prefixed("listen", server.status());
   parts->server = *std::move(server);
 

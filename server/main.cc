@@ -11,6 +11,7 @@
 #include "server/daemon.h"
 #include "server/grpc/library_log.h"
 #include "server/log/log.h"
+#include "server/version.h"
 
 namespace {
 
@@ -41,7 +42,7 @@ int main(int argc, char** argv) {
   bool check_only = false;
   app.add_option("--config", config_path, "The configuration file (YAML)")->required();
   app.add_flag("--check-config", check_only, "Check the configuration file and exit");
-  app.set_version_flag("--version", "strongroomd 0.1.0");
+  app.set_version_flag("--version", std::string("strongroomd ") + strongroom::kServerVersion);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

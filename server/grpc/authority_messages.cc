@@ -1,7 +1,5 @@
 #include "server/grpc/authority_messages.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -25,6 +23,12 @@ void Encode(const gate::ContextConditions& conditions, v1::EncryptionContextCond
   for (const auto& [key, value] : conditions.subset) {
     (*out.mutable_encryption_context_subset())[key] = value;
   }
+}
+
+// As google/protobuf/timestamp.proto has it: the years 1 to 9999.
+bool IsValid(const google::protobuf::Timestamp& time) {
+  return time.seconds() >= -62135596800 && time.seconds() <= 253402300799 && time.nanos() >= 0 &&
+         time.nanos() < 1000000000;
 }
 
 }  // namespace
@@ -64,7 +68,7 @@ absl::StatusOr<gate::GrantText> DecodeGrant(const v1::CreateGrantRequest& reques
   text.operations = {request.operations().begin(), request.operations().end()};
   text.constraints = Decode(request.constraints());
   if (request.has_expire_time()) {
-    if (!google::protobuf::util::TimeUtil::IsTimestampValid(request.expire_time())) {
+    if (!IsValid(request.expire_time())) {
       return core::MakeError(core::Reason::kInvalidParameter,
                              "expire_time: is no time between the years 1 and 9999");
     }

@@ -205,8 +205,7 @@ class KeyManagementFace final : public Base {
           STRONGROOM_ASSIGN_OR_RETURN(const AliasName name,
                                       core::ParseAliasName("alias_name", q.alias_name()));
           STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const store::AliasRecord alias,
-                                      keys_.CreateAlias(name, id));
+          STRONGROOM_ASSIGN_OR_RETURN(const store::AliasRecord alias, keys_.CreateAlias(name, id));
           Encode(alias, *a.mutable_alias());
           return absl::OkStatus();
         });

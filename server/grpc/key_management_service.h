@@ -6,12 +6,14 @@
 #include <memory>
 
 #include "server/core/key_ring.h"
+#include "server/gate/authority.h"
 #include "server/grpc/desk.h"
 
 namespace strongroom::grpc_server {
 
-// The face of strongroom.v1.KeyManagementService. Both outlive it.
-std::unique_ptr<grpc::Service> MakeKeyManagementService(Desk& desk, core::KeyRing& keys);
+// The face of strongroom.v1.KeyManagementService. All outlive it.
+std::unique_ptr<grpc::Service> MakeKeyManagementService(Desk& desk, core::KeyRing& keys,
+                                                        gate::Authority& authority);
 
 }  // namespace strongroom::grpc_server
 

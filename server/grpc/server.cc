@@ -16,11 +16,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/grpc/audit_service.h"
 #include "server/grpc/desk.h"
 #include "server/grpc/key_management_service.h"
 #include "server/grpc/kms_instance_service.h"
 #include "server/grpc/kms_service.h"
 #include "server/grpc/workers.h"
+#include "strongroom/v1/audit_service.grpc.pb.h"
 #include "strongroom/v1/key_management_service.grpc.pb.h"
 #include "strongroom/v1/kms_instance_service.grpc.pb.h"
 #include "strongroom/v1/kms_service.grpc.pb.h"
@@ -29,7 +31,8 @@ namespace strongroom::grpc_server {
 namespace {
 
 constexpr int kMaxRequestBytes = 64 * 1024;
-constexpr size_t kMaxWaitingCalls = 10000;
+// Of one principal.
+constexpr size_t kMaxWaitingCalls = 4000;
 constexpr int kMaxStreamsPerConnection = 1000;
 
 // Whether somebody listens on a unix socket.
@@ -92,12 +95,12 @@ std::shared_ptr<grpc::ServerCredentials> TcpCredentials(const std::optional<TlsF
 // All services on one listener.
 class Server::Endpoint {
  public:
-  Endpoint(const gate::Gate& gate, Workers& workers, std::optional<gate::UnixPeer> socket,
-           core::DataKeys& data_keys, core::KeyRing& keys)
-      : socket_(socket), desk_(gate, workers, std::move(socket)) {
-    services_.push_back(MakeKmsService(desk_, data_keys));
-    services_.push_back(MakeKmsInstanceService(desk_, data_keys));
-    services_.push_back(MakeKeyManagementService(desk_, keys));
+  Endpoint(const Rooms& rooms, Workers& workers, std::optional<gate::UnixPeer> socket)
+      : socket_(socket), desk_(rooms.gate, workers, std::move(socket)) {
+    services_.push_back(MakeKmsService(desk_, rooms.data_keys));
+    services_.push_back(MakeKmsInstanceService(desk_, rooms.data_keys));
+    services_.push_back(MakeKeyManagementService(desk_, rooms.keys, rooms.authority));
+    services_.push_back(MakeAuditService(desk_, rooms.trail));
   }
 
   // Returns the port, which means something for TCP only.
@@ -129,7 +132,7 @@ class Server::Endpoint {
     grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
     for (const char* name :
          {v1::KmsService::service_full_name(), v1::KmsInstanceService::service_full_name(),
-          v1::KeyManagementService::service_full_name()}) {
+          v1::KeyManagementService::service_full_name(), v1::AuditService::service_full_name()}) {
       health->SetServingStatus(name, serving);
     }
     health->SetServingStatus(serving);
@@ -157,17 +160,15 @@ Server::Server(int workers) : workers_(std::make_unique<Workers>(workers, kMaxWa
 Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
-                                                      const gate::Gate& gate,
-                                                      core::DataKeys& data_keys,
-                                                      core::KeyRing& keys) {
+                                                      const Rooms& rooms) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   auto server = std::unique_ptr<Server>(new Server(options.workers));
 
   for (const UnixListener& listener : options.unix_listeners) {
     if (absl::Status status = ReplaceStaleSocket(listener.path); !status.ok()) return status;
-    server->endpoints_.push_back(std::make_unique<Endpoint>(
-        gate, *server->workers_, gate::UnixPeer{listener.path}, data_keys, keys));
+    server->endpoints_.push_back(
+        std::make_unique<Endpoint>(rooms, *server->workers_, gate::UnixPeer{listener.path}));
     // Nobody else may connect in the moment before the mode is set.
     const mode_t old_umask = umask(0177);
     const absl::StatusOr<int> listening =
@@ -182,7 +183,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   }
   for (const TcpListener& listener : options.tcp_listeners) {
     server->endpoints_.push_back(
-        std::make_unique<Endpoint>(gate, *server->workers_, std::nullopt, data_keys, keys));
+        std::make_unique<Endpoint>(rooms, *server->workers_, std::nullopt));
     const absl::StatusOr<int> port = server->endpoints_.back()->Listen(
         listener.address, TcpCredentials(options.tls), options.reflection);
     if (!port.ok()) return port.status();

@@ -10,6 +10,8 @@
 #include "absl/status/statusor.h"
 #include "server/core/data_keys.h"
 #include "server/core/key_ring.h"
+#include "server/gate/audit/trail.h"
+#include "server/gate/authority.h"
 #include "server/gate/gate.h"
 
 namespace strongroom::grpc_server {
@@ -45,15 +47,23 @@ struct ServerOptions {
   int workers = 1;
 };
 
+// What the services are faces of.
+struct Rooms {
+  const gate::Gate& gate;
+  gate::Authority& authority;
+  core::DataKeys& data_keys;
+  core::KeyRing& keys;
+  // Null if no audit trail is kept.
+  audit::Trail* trail;
+};
+
 // The gRPC server: the services, health and reflection, on every listener.
 class Server {
  public:
-  // All arguments outlive the server. FAILED_PRECONDITION, naming the listener, if a socket is
+  // The rooms outlive the server. FAILED_PRECONDITION, naming the listener, if a socket is
   // taken by a live server or cannot be bound; a stale socket is replaced.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
-                                                       const gate::Gate& gate,
-                                                       core::DataKeys& data_keys,
-                                                       core::KeyRing& keys);
+                                                       const Rooms& rooms);
   // Shuts down at once, if Shutdown was not called.
   ~Server();
   Server(const Server&) = delete;

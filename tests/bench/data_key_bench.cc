@@ -132,7 +132,10 @@ std::string WriteServerConfig(const testing::SoftHsmToken& token, const std::str
                               int lanes) {
   const std::string path = absl::StrCat(token.directory(), "/strongroomd.yaml");
   std::ofstream(path) << "listen:\n  unix:\n    - path: " << socket_path
-                      << "\n      principal: bench\nlog:\n  level: info\ntoken:\n  module: "
+                      << "\n      principal: bench\n"
+                         "policy:\n  - {principals: [bench], operations: [\"*\"]}\n"
+                         "audit:\n  directory: "
+                      << token.directory() << "/audit\ntoken:\n  module: "
                       << testing::kSoftHsmModule << "\n  token: " << token.label()
                       << "\n  pin_file: " << token.pin_file() << "\n  lanes: " << lanes
                       << "\nstore:\n  path: " << token.directory() << "/strongroom.db\n";
