@@ -8,6 +8,8 @@ import health_pb2
 import health_pb2_grpc
 import reflection_pb2
 import reflection_pb2_grpc
+from strongroom.v1 import audit_service_pb2_grpc as audit_grpc
+from strongroom.v1 import authority_pb2 as authority_pb
 from strongroom.v1 import key_management_service_pb2 as key_pb
 from strongroom.v1 import key_management_service_pb2_grpc as key_grpc
 from strongroom.v1 import kms_instance_service_pb2_grpc as instance_grpc
@@ -21,7 +23,23 @@ SERVICES = (
     "strongroom.v1.KmsService",
     "strongroom.v1.KmsInstanceService",
     "strongroom.v1.KeyManagementService",
+    "strongroom.v1.AuditService",
 )
+
+
+def statement(principals, operations, equals=None, subset=None):
+    """One statement of a policy."""
+    made = authority_pb.PolicyStatement(principals=principals, operations=operations)
+    if equals is not None or subset is not None:
+        made.conditions.CopyFrom(conditions(equals, subset))
+    return made
+
+
+def conditions(equals=None, subset=None):
+    """What an encryption context has to be."""
+    return authority_pb.EncryptionContextConditions(
+        encryption_context_equals=equals, encryption_context_subset=subset
+    )
 
 
 class _Calls(grpc.UnaryUnaryClientInterceptor):
@@ -64,6 +82,7 @@ class Client:
         self.kms = kms_grpc.KmsServiceStub(calls)
         self.instance = instance_grpc.KmsInstanceServiceStub(calls)
         self.keys = key_grpc.KeyManagementServiceStub(calls)
+        self.audit = audit_grpc.AuditServiceStub(calls)
         self.health = health_pb2_grpc.HealthStub(calls)
         self.reflection = reflection_pb2_grpc.ServerReflectionStub(self.channel)
 
@@ -109,6 +128,19 @@ class Client:
         """Gives a name to another key."""
         request = key_pb.UpdateAliasRequest(alias_name=alias, key_id=key)
         return self.keys.UpdateAlias(request).alias
+
+    def put_policy(self, key, *statements):
+        """Gives a key a policy of statements that statement() made."""
+        policy = authority_pb.KeyPolicy(statements=statements)
+        self.keys.PutKeyPolicy(key_pb.PutKeyPolicyRequest(key_id=key, policy=policy))
+
+    def grant(self, key, grantee, operations, **fields):
+        """The answer of CreateGrant."""
+        return self.keys.CreateGrant(
+            key_pb.CreateGrantRequest(
+                key_id=key, grantee_principal=grantee, operations=operations, **fields
+            )
+        )
 
     def health_of(self, service=""):
         """The name of a service's state, e.g. "SERVING"."""

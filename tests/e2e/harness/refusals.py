@@ -14,13 +14,18 @@ import status_pb2
 REASONS = {
     "InvalidParameter": (grpc.StatusCode.INVALID_ARGUMENT, 400),
     "MissingParameter": (grpc.StatusCode.INVALID_ARGUMENT, 400),
+    "ValidationError": (grpc.StatusCode.INVALID_ARGUMENT, 400),
     "UnsupportedOperation": (grpc.StatusCode.UNIMPLEMENTED, 400),
     "InvalidCiphertext": (grpc.StatusCode.INVALID_ARGUMENT, 400),
     "IncorrectKey": (grpc.StatusCode.INVALID_ARGUMENT, 400),
     "Forbidden.NoPermission": (grpc.StatusCode.PERMISSION_DENIED, 403),
+    "AccessDeniedError": (grpc.StatusCode.PERMISSION_DENIED, 403),
+    "InvalidGrantToken": (grpc.StatusCode.PERMISSION_DENIED, 403),
     "Forbidden.KeyNotFound": (grpc.StatusCode.NOT_FOUND, 404),
     "Forbidden.AliasNotFound": (grpc.StatusCode.NOT_FOUND, 404),
     "Rejected.Disabled": (grpc.StatusCode.FAILED_PRECONDITION, 409),
+    "DryRunOperationError": (grpc.StatusCode.FAILED_PRECONDITION, 409),
+    "Rejected.LimitExceeded": (grpc.StatusCode.RESOURCE_EXHAUSTED, 400),
     "Rejected.Throttling": (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     "Rejected.Unavailable": (grpc.StatusCode.UNAVAILABLE, 503),
     "ServiceUnavailableTemporary": (grpc.StatusCode.UNAVAILABLE, 503),
@@ -38,6 +43,9 @@ class Refusal:
     request_id: str
     # Seconds; None if the error has no RetryInfo.
     retry_delay: typing.Optional[float]
+    # Of a dry run: which check failed, and what the token could have done.
+    failed_check: typing.Optional[str] = None
+    token: typing.Optional[str] = None
 
 
 def decode(error):
@@ -57,12 +65,15 @@ def decode(error):
         retry_delay = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
 
     assert info.domain == "strongroom"
-    assert set(info.metadata) == {"http_status", "request_id"}
+    of_dry_run = {"failed_check", "token"} & set(info.metadata)
+    assert set(info.metadata) - of_dry_run == {"http_status", "request_id"}
+    assert len(of_dry_run) in (0, 2)
     assert (error.code(), int(info.metadata["http_status"])) == REASONS[info.reason]
     request_id = info.metadata["request_id"]
     assert str(uuid.UUID(request_id)) == request_id
     assert dict(error.initial_metadata()).get("x-request-id") == request_id
-    return Refusal(info.reason, status.message, request_id, retry_delay)
+    extras = {name: info.metadata[name] for name in of_dry_run}
+    return Refusal(info.reason, status.message, request_id, retry_delay, **extras)
 
 
 def refusal(function, *args, **kwargs):

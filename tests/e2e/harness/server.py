@@ -75,6 +75,15 @@ class Server:
         self._reader = None
         self._clients = []
 
+    def add_principal(self, principal):
+        """A principal with a unix socket of its own; call it before start()."""
+        path = self.socket_path.with_name(principal)
+        self.config["listen"]["unix"].append({"path": str(path), "principal": principal})
+
+    def client_of(self, principal):
+        """A client on the socket that add_principal() made."""
+        return self.client_at(f"unix:{self.socket_path.with_name(principal)}")
+
     def use_faults(self):
         """Puts the fault module before the token; call it before start()."""
         self._faults = Faults(self.directory)
