@@ -2,8 +2,12 @@
 
 namespace strongroom::gate {
 
+std::string ToText(const nlohmann::json& document) {
+  return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::optional<size_t> SizeAsUtf8Json(const nlohmann::json& document) {
-  const std::string text = document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = ToText(document);
   // What is not UTF-8 was replaced, and is not the same any more.
   if (nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false) != document) {
     return std::nullopt;
@@ -66,6 +70,10 @@ std::vector<std::string> JsonReader::Texts(const char* name) {
     texts.push_back(*text);
   }
   return texts;
+}
+
+std::vector<std::string> JsonReader::OptionalTexts(const char* name) {
+  return Find(name, false) == nullptr ? std::vector<std::string>() : Texts(name);
 }
 
 std::map<std::string, std::string> JsonReader::OptionalMap(const char* name) {

@@ -13,6 +13,9 @@
 // How policies and grants read and write their JSON. Nothing here throws.
 namespace strongroom::gate {
 
+// As text, in one line. What is not UTF-8 is replaced.
+std::string ToText(const nlohmann::json& document);
+
 // How long a document is as text; empty if a text in it is not UTF-8, and JSON cannot hold it.
 std::optional<size_t> SizeAsUtf8Json(const nlohmann::json& document);
 
@@ -30,6 +33,8 @@ class JsonReader {
   std::optional<int64_t> OptionalInteger(const char* name);
   const nlohmann::json& Array(const char* name);
   std::vector<std::string> Texts(const char* name);
+  // None if there is no such field.
+  std::vector<std::string> OptionalTexts(const char* name);
   // An object of texts; empty if there is none.
   std::map<std::string, std::string> OptionalMap(const char* name);
 

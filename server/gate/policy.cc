@@ -109,7 +109,7 @@ absl::StatusOr<Policy> Policy::Create(absl::string_view field,
   return policy;
 }
 
-std::string Policy::ToDocument() const { return ToJson(texts_).dump(); }
+std::string Policy::ToDocument() const { return ToText(ToJson(texts_)); }
 
 absl::StatusOr<Policy> Policy::FromDocument(absl::string_view document) {
   const nlohmann::json json =
