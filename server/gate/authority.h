@@ -57,6 +57,9 @@ struct Permit {
   // The grants that this rests on; none if policies were enough. For CreateGrant, every grant that
   // would do.
   std::vector<std::shared_ptr<const Grant>> grants;
+
+  // The key of a demand that had one.
+  const KeyId& key(size_t demand) const { return *keys[demand]; }
 };
 
 struct CreatedGrant {

@@ -33,7 +33,7 @@ bool IsValid(const google::protobuf::Timestamp& time) {
 
 }  // namespace
 
-void Encode(absl::Time time, google::protobuf::Timestamp& out) {
+void EncodeTime(absl::Time time, google::protobuf::Timestamp& out) {
   const int64_t seconds = absl::ToUnixSeconds(time);
   out.set_seconds(seconds);
   out.set_nanos(
@@ -51,7 +51,7 @@ absl::StatusOr<gate::Policy> DecodePolicy(absl::string_view field, const v1::Key
   return gate::Policy::Create(absl::StrCat(field, ".statements"), std::move(statements));
 }
 
-void Encode(const gate::Policy& policy, v1::KeyPolicy& out) {
+void EncodePolicy(const gate::Policy& policy, v1::KeyPolicy& out) {
   for (const gate::StatementText& statement : policy.statements()) {
     v1::PolicyStatement& to = *out.add_statements();
     to.set_statement_id(statement.id);
@@ -78,7 +78,7 @@ absl::StatusOr<gate::GrantText> DecodeGrant(const v1::CreateGrantRequest& reques
   return text;
 }
 
-void Encode(const gate::Grant& grant, v1::Grant& out) {
+void EncodeGrant(const gate::Grant& grant, v1::Grant& out) {
   out.set_grant_id(grant.id.ToString());
   out.set_key_id(grant.key_id.ToString());
   out.set_grantee_principal(grant.text.grantee);
@@ -86,10 +86,10 @@ void Encode(const gate::Grant& grant, v1::Grant& out) {
   if (!grant.text.constraints.empty()) Encode(grant.text.constraints, *out.mutable_constraints());
   out.set_retiring_principal(grant.text.retiring_principal);
   if (grant.text.expire_time != absl::InfiniteFuture()) {
-    Encode(grant.text.expire_time, *out.mutable_expire_time());
+    EncodeTime(grant.text.expire_time, *out.mutable_expire_time());
   }
   out.set_issuing_principal(grant.issuer);
-  Encode(grant.create_time, *out.mutable_create_time());
+  EncodeTime(grant.create_time, *out.mutable_create_time());
   if (!grant.ancestors.empty()) out.set_parent_grant_id(grant.ancestors.back().ToString());
 }
 

@@ -16,13 +16,13 @@ namespace strongroom::grpc_server {
 
 // `field` is where the policy stands in its request. InvalidParameter, MissingParameter.
 absl::StatusOr<gate::Policy> DecodePolicy(absl::string_view field, const v1::KeyPolicy& policy);
-void Encode(const gate::Policy& policy, v1::KeyPolicy& out);
+void EncodePolicy(const gate::Policy& policy, v1::KeyPolicy& out);
 
 // Checked when the grant is made. InvalidParameter for a time that is none.
 absl::StatusOr<gate::GrantText> DecodeGrant(const v1::CreateGrantRequest& request);
-void Encode(const gate::Grant& grant, v1::Grant& out);
+void EncodeGrant(const gate::Grant& grant, v1::Grant& out);
 
-void Encode(absl::Time time, google::protobuf::Timestamp& out);
+void EncodeTime(absl::Time time, google::protobuf::Timestamp& out);
 
 }  // namespace strongroom::grpc_server
 

@@ -29,7 +29,7 @@ void Encode(const store::KeyRecord& key, v1::Key& out) {
   out.set_state(key.state == store::KeyState::kEnabled ? v1::KEY_STATE_ENABLED
                                                        : v1::KEY_STATE_DISABLED);
   out.set_description(key.description);
-  Encode(key.create_time, *out.mutable_create_time());
+  EncodeTime(key.create_time, *out.mutable_create_time());
   out.set_initial_key_version_id(key.initial_version.ToString());
   out.set_primary_key_version_id(key.primary_version.ToString());
 }
@@ -39,15 +39,15 @@ void Encode(const store::KeyVersionRecord& version, const KeyVersionId& primary,
   out.set_key_version_id(version.id.ToString());
   out.set_key_id(version.key_id.ToString());
   out.set_number(version.number);
-  Encode(version.create_time, *out.mutable_create_time());
+  EncodeTime(version.create_time, *out.mutable_create_time());
   out.set_primary(version.id == primary);
 }
 
 void Encode(const store::AliasRecord& alias, v1::Alias& out) {
   out.set_alias_name(alias.name);
   out.set_key_id(alias.key_id.ToString());
-  Encode(alias.create_time, *out.mutable_create_time());
-  Encode(alias.update_time, *out.mutable_update_time());
+  EncodeTime(alias.create_time, *out.mutable_create_time());
+  EncodeTime(alias.update_time, *out.mutable_update_time());
 }
 
 absl::Status InvalidPageToken() {
@@ -287,7 +287,7 @@ class KeyManagementFace final : public Base {
           STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
           STRONGROOM_ASSIGN_OR_RETURN(const gate::Policy policy,
                                       authority_.GetKeyPolicy(id, call.deadline));
-          if (!policy.statements().empty()) Encode(policy, *a.mutable_policy());
+          if (!policy.statements().empty()) EncodePolicy(policy, *a.mutable_policy());
           return absl::OkStatus();
         });
   }
@@ -302,7 +302,7 @@ class KeyManagementFace final : public Base {
           STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({reference}));
           STRONGROOM_ASSIGN_OR_RETURN(gate::CreatedGrant created,
                                       authority_.CreateGrant(permit, text, call.deadline));
-          Encode(*created.grant, *a.mutable_grant());
+          EncodeGrant(*created.grant, *a.mutable_grant());
           a.set_grant_token(std::move(created.token));
           return absl::OkStatus();
         });
@@ -326,7 +326,7 @@ class KeyManagementFace final : public Base {
           STRONGROOM_ASSIGN_OR_RETURN(
               const gate::GrantPage page,
               authority_.ListGrants(id, grantee, after, page_size, call.deadline));
-          for (const auto& grant : page.grants) Encode(*grant, *a.add_grants());
+          for (const auto& grant : page.grants) EncodeGrant(*grant, *a.add_grants());
           if (page.next.has_value()) a.set_next_page_token(page.next->ToString());
           return absl::OkStatus();
         });
