@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/core/envelope.h"
 #include "server/core/error.h"
 #include "server/store/ids.h"
 
@@ -105,6 +106,22 @@ absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys
   if (permit->keys[0].has_value()) key_id = permit->keys[0]->ToString();
   if (!permit->grants.empty()) grant_id_ = permit->grants[0]->id.ToString();
   return permit;
+}
+
+absl::StatusOr<std::optional<KeyId>> Call::AuthorizeOpening(
+    absl::string_view blob, const std::optional<core::KeyReference>& expected) {
+  const absl::StatusOr<KeyId> sealing_key = core::SealingKeyOf(blob);
+  if (!sealing_key.ok()) return sealing_key.status();
+  std::optional<KeyId> expected_id;
+  if (expected.has_value()) {
+    const absl::StatusOr<Permit> permit = Authorize({*expected});
+    if (!permit.ok()) return permit.status();
+    expected_id = permit->key(0);
+  }
+  const absl::Status permitted = Authorize({*sealing_key}).status();
+  if (core::ReasonOf(permitted) == Reason::kKeyNotFound) return core::InvalidCiphertext();
+  if (!permitted.ok()) return permitted;
+  return expected_id;
 }
 
 std::unique_ptr<Call> Gate::Begin(Operation operation, Peer peer, Deadline deadline) const {

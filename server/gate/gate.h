@@ -65,6 +65,11 @@ class Call {
   // Every call must ask; the answer of one that did not is withheld. Forbidden.NoPermission,
   // InvalidGrantToken; Forbidden.KeyNotFound and Forbidden.AliasNotFound for those who may know.
   absl::StatusOr<Permit> Authorize(absl::Span<const core::KeyReference> keys);
+  // The same for operations that open a blob: for the key that it says it is sealed under and, if
+  // the caller expects a certain one, for that. Returns the id of the expected key. A blob that
+  // names a key that is not there is InvalidCiphertext, for those who may know.
+  absl::StatusOr<std::optional<KeyId>> AuthorizeOpening(
+      absl::string_view blob, const std::optional<core::KeyReference>& expected);
   // In place of Authorize for RetireGrant, of which the grant itself says who may do it.
   void LeaveToGrant() { stage_ = Stage::kPermitted; }
 

@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/core/error.h"
@@ -300,20 +299,17 @@ class KmsInstanceFace final : public Base {
   template <typename Request, typename Response>
   absl::Status OpenBlob(const Request& request, gate::Call& call, Response& response) {
     if (request.ciphertextblob().empty()) return core::MissingParameter("CiphertextBlob");
-    std::vector<KeyReference> keys;
+    std::optional<KeyReference> expected;
     if (!request.keyid().empty()) {
       call.key_id = request.keyid();
-      STRONGROOM_ASSIGN_OR_RETURN(keys.emplace_back(),
-                                  core::ParseKeyReference("KeyId", request.keyid()));
+      STRONGROOM_ASSIGN_OR_RETURN(expected, core::ParseKeyReference("KeyId", request.keyid()));
     }
     STRONGROOM_RETURN_IF_ERROR(CheckGcm(request));
     call.aad = request.aad();
     STRONGROOM_ASSIGN_OR_RETURN(const Binding binding, Binding::ToAad("Aad", request.aad()));
     STRONGROOM_ASSIGN_OR_RETURN(const std::optional<hsm::Iv> iv, IvOf(request.iv()));
-    STRONGROOM_ASSIGN_OR_RETURN(keys.emplace_back(), core::SealingKeyOf(request.ciphertextblob()));
-    STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize(keys));
-    std::optional<KeyId> expected_key;
-    if (keys.size() == 2) expected_key = permit.key(0);
+    STRONGROOM_ASSIGN_OR_RETURN(const std::optional<KeyId> expected_key,
+                                call.AuthorizeOpening(request.ciphertextblob(), expected));
     if (call.dry_run) {
       return data_keys_.RehearseOpening(request.ciphertextblob(), expected_key, call.deadline);
     }

@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/core/error.h"
@@ -184,17 +183,14 @@ class KmsFace final : public Base {
         context, request, response, gate::Operation("KmsService.Decrypt"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
           if (q.ciphertext_blob().empty()) return core::MissingParameter("ciphertext_blob");
-          std::vector<KeyReference> keys;
+          std::optional<KeyReference> expected;
           if (!q.key_id().empty()) {
             call.key_id = q.key_id();
-            STRONGROOM_ASSIGN_OR_RETURN(keys.emplace_back(),
-                                        core::ParseKeyReference("key_id", q.key_id()));
+            STRONGROOM_ASSIGN_OR_RETURN(expected, core::ParseKeyReference("key_id", q.key_id()));
           }
           STRONGROOM_ASSIGN_OR_RETURN(const Binding binding, BindingOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(keys.emplace_back(), core::SealingKeyOf(q.ciphertext_blob()));
-          STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize(keys));
-          std::optional<KeyId> expected_key;
-          if (keys.size() == 2) expected_key = permit.key(0);
+          STRONGROOM_ASSIGN_OR_RETURN(const std::optional<KeyId> expected_key,
+                                      call.AuthorizeOpening(q.ciphertext_blob(), expected));
           if (call.dry_run) {
             return data_keys_.RehearseOpening(q.ciphertext_blob(), expected_key, call.deadline);
           }

@@ -11,13 +11,14 @@ from google.protobuf.message_factory import MessageFactory
 from harness.client import SERVICES
 from harness.operations import KMS_DECRYPT, SEALING, operation
 from harness.refusals import decode, refusal
+from strongroom.v1 import audit_service_pb2 as audit_pb
 from strongroom.v1 import key_management_service_pb2 as key_pb
 from strongroom.v1 import kms_instance_service_pb2 as instance_service_pb
 from strongroom.v1 import kms_service_pb2 as kms_pb
 
 METHODS = [
     method
-    for module in (kms_pb, instance_service_pb, key_pb)
+    for module in (kms_pb, instance_service_pb, key_pb, audit_pb)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]
@@ -41,7 +42,7 @@ DESCRIBE_KEY = method_named("KeyManagementService.DescribeKey")
 
 
 def test_every_method_is_looked_at():
-    assert len(METHODS) == 29
+    assert len(METHODS) == 36
 
 
 @pytest.mark.parametrize("sealer", SEALING, ids=str)
@@ -89,7 +90,7 @@ def test_empty_request_is_answered_in_form(client, method):
         field = refused.message.split(":")[0]
         assert field in method.input_type.fields_by_name
     else:
-        assert method.name in ("CreateKey", "ListKeys", "ListAliases")
+        assert method.name in ("CreateKey", "ListKeys", "ListAliases", "VerifyAuditSeals")
 
 
 @pytest.mark.parametrize(

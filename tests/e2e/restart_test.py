@@ -176,6 +176,8 @@ def test_whatever_was_acknowledged_before_a_kill_is_kept(server):
 
 def test_rotation_that_a_kill_cut_short_never_was(server):
     faults = server.use_faults()
+    # The very first start makes the token's MAC keys, and later ones do not.
+    server.start().stop()
     server.start().stop()
     at_start = faults.calls("C_GenerateKey")
     client = server.start().client()

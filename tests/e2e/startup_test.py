@@ -297,10 +297,17 @@ limits:
 log:
   level: loud
 shutdown_grace_seconds: 601
+policy:
+  - principals: [operator]
+    operations: [Decrpyt]
+  - principals: [everybody*]
+    operations: ["*"]
+    condition: {}
 """
 
 # Line -> the field that is wrong there.
 MISTAKEN_FIELDS = [
+    (1, "audit"),
     (1, "development"),
     (2, "colour"),
     (5, "listen.unix[0].path"),
@@ -316,6 +323,9 @@ MISTAKEN_FIELDS = [
     (19, "limits.concurrent_pair_generations"),
     (21, "log.level"),
     (22, "shutdown_grace_seconds"),
+    (25, "policy[0].operations"),
+    (26, "policy[1].principals"),
+    (28, "policy[1].condition"),
 ]
 
 
