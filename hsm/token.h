@@ -109,7 +109,9 @@ class Token {
   // would say of keys that are gone (UNAVAILABLE); FAILED_PRECONDITION if an attribute is not as it
   // was made.
   virtual absl::Status CheckVersionKeys(const VersionKeys& keys, Deadline deadline) = 0;
-  // Whether the token answers at all; uses no key.
+  // Whether the token answers at all and, once they are prepared, has the keys for MACs; uses no
+  // key. A SoftHSM that was asked while its folder was away stays UNAVAILABLE until it is opened
+  // again.
   virtual absl::Status CheckAlive(Deadline deadline) = 0;
 
   // Fills `out` with random bytes of the token.

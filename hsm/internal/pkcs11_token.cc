@@ -466,9 +466,14 @@ absl::Status Pkcs11Token::CheckVersionKeys(const VersionKeys& keys, Deadline dea
 
 absl::Status Pkcs11Token::CheckAlive(Deadline deadline) {
   constexpr MacPurpose kAny = MacPurpose::kAuditSeal;
-  if (mac_keys_[kAny] == CK_INVALID_HANDLE) return module_->GetTokenInfo(slot_).status();
   return OnLane(deadline, kAny, [&](Session& session) {
-    return session.GetAttribute(mac_keys_[kAny], CKA_CLASS).status();
+    // First, for SoftHSM 2.6.1 forgets for good an object that is looked at while its folder is
+    // away. Not only this, for it does not tell whether there are objects.
+    absl::Status status = module_->GetTokenInfo(slot_).status();
+    if (!status.ok()) return absl::UnavailableError(status.message());
+    const CK_OBJECT_HANDLE key = mac_keys_[kAny];
+    if (key == CK_INVALID_HANDLE) return absl::OkStatus();
+    return session.GetAttribute(key, CKA_CLASS).status();
   });
 }
 

@@ -21,6 +21,7 @@ namespace strongroom::hsm {
 namespace {
 
 using testing::HoldPoint;
+using testing::IsOkAndHolds;
 using testing::StatusIs;
 
 constexpr char kAad[] = "aad";
@@ -116,6 +117,9 @@ TEST_F(LanesTest, ThreadsThatDoEverythingAtOnceDoNotDisturbEachOther) {
   constexpr int kRounds = 6;
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<Token> token, Open(kLanes));
   ASSERT_OK_AND_ASSIGN(const VersionKeys keys, token->CreateVersionKeys(Id(1), kNoDeadline));
+  ASSERT_OK(token->PrepareMacKeys(kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const Mac mac,
+                       token->ComputeMac(MacPurpose::kAuditSeal, Bytes(kAad), kNoDeadline));
 
   std::vector<std::thread> threads;
   for (uint8_t number = 0; number < kThreads; ++number) {
@@ -144,6 +148,12 @@ TEST_F(LanesTest, ThreadsThatDoEverythingAtOnceDoNotDisturbEachOther) {
                              token->ExportWrappedPrivateKey(keys, pair.wrapped_private_key,
                                                             PairSpec::kEcP256, kNoDeadline));
         EXPECT_TRUE(private_key == *pair.private_key);
+
+        EXPECT_THAT(token->ComputeMac(MacPurpose::kAuditSeal, Bytes(kAad), kNoDeadline),
+                    IsOkAndHolds(mac));
+        EXPECT_OK(token->PrepareMacKeys(kNoDeadline));
+        EXPECT_OK(token->CheckVersionKeys(keys, kNoDeadline));
+        EXPECT_OK(token->CheckAlive(kNoDeadline));
 
         const ObjectId id = {1, number, round};
         ASSERT_OK_AND_ASSIGN(const VersionKeys made, token->CreateVersionKeys(id, kNoDeadline));

@@ -89,14 +89,18 @@ CK_OBJECT_HANDLE RawToken::Create(const std::vector<RawAttribute>& attributes) c
   return object;
 }
 
-CK_OBJECT_HANDLE RawToken::GenerateAesKey(const std::vector<RawAttribute>& attributes) const {
+CK_OBJECT_HANDLE RawToken::GenerateKey(CK_MECHANISM_TYPE mechanism,
+                                       const std::vector<RawAttribute>& attributes) const {
   std::vector<CK_ATTRIBUTE> ck = ToCk(attributes);
-  CK_ULONG size = 32;
-  ck.push_back({CKA_VALUE_LEN, &size, sizeof(size)});
-  CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, nullptr, 0};
+  CK_MECHANISM ck_mechanism = {mechanism, nullptr, 0};
   CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-  EXPECT_EQ(functions_->C_GenerateKey(session_, &mechanism, ck.data(), ck.size(), &key), CKR_OK);
+  EXPECT_EQ(functions_->C_GenerateKey(session_, &ck_mechanism, ck.data(), ck.size(), &key), CKR_OK);
   return key;
+}
+
+CK_OBJECT_HANDLE RawToken::GenerateAesKey(std::vector<RawAttribute> attributes) const {
+  attributes.push_back({CKA_VALUE_LEN, RawUlong(32)});
+  return GenerateKey(CKM_AES_KEY_GEN, attributes);
 }
 
 void RawToken::Destroy(CK_OBJECT_HANDLE object) const {

@@ -33,8 +33,10 @@ class RawToken {
   std::vector<CK_OBJECT_HANDLE> Find(const std::vector<RawAttribute>& attributes) const;
   std::string Get(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type) const;
   CK_OBJECT_HANDLE Create(const std::vector<RawAttribute>& attributes) const;
+  CK_OBJECT_HANDLE GenerateKey(CK_MECHANISM_TYPE mechanism,
+                               const std::vector<RawAttribute>& attributes) const;
   // An AES-256 key, generated with these attributes and no others.
-  CK_OBJECT_HANDLE GenerateAesKey(const std::vector<RawAttribute>& attributes) const;
+  CK_OBJECT_HANDLE GenerateAesKey(std::vector<RawAttribute> attributes) const;
   void Destroy(CK_OBJECT_HANDLE object) const;
 
   size_t CountSessionObjects() const { return Find({{CKA_TOKEN, RawBool(false)}}).size(); }

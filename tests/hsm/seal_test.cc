@@ -271,7 +271,7 @@ TEST_F(SealTest, KeyThatIsFoundAgainIsVerified) {
 
 TEST_F(SealTest, SessionAndKeyHandleThatAreBothGoneAreReplaced) {
   ASSERT_OK(faults().Apply("fail C_EncryptInit CKR_SESSION_HANDLE_INVALID call=1"));
-  ASSERT_OK(faults().Apply("fail C_EncryptInit CKR_KEY_HANDLE_INVALID call=1"));
+  ASSERT_OK(faults().Apply("fail C_EncryptInit CKR_KEY_HANDLE_INVALID call=2"));
   EXPECT_OK(Seal(kText));
 }
 

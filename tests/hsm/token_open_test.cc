@@ -141,8 +141,8 @@ TEST_F(TokenOpenTest, LabelOfSeveralTokensIsRefusedAndSerialTellsThemApart) {
 }
 
 TEST_F(TokenOpenTest, MissingMechanismIsRefusedByName) {
-  for (const char* mechanism :
-       {"CKM_AES_KEY_GEN", "CKM_AES_GCM", "CKM_AES_KEY_WRAP_PAD", "CKM_GENERIC_SECRET_KEY_GEN"}) {
+  for (const char* mechanism : {"CKM_AES_KEY_GEN", "CKM_AES_GCM", "CKM_AES_KEY_WRAP_PAD",
+                                "CKM_GENERIC_SECRET_KEY_GEN", "CKM_SHA256_HMAC"}) {
     faults().Reset();
     ASSERT_OK(faults().Apply(absl::StrCat("hide ", mechanism)));
     EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kFailedPrecondition,
@@ -179,6 +179,16 @@ TEST_F(TokenOpenTest, MechanismThatIsListedButFailsIsRefused) {
   ASSERT_OK(faults().Apply("fail C_UnwrapKey CKR_MECHANISM_INVALID"));
   EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kUnimplemented,
                                HasSubstr("trying key unwrap (RFC 5649)")));
+  faults().Reset();
+  ASSERT_OK(faults().Apply("fail C_SignInit CKR_MECHANISM_INVALID"));
+  EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("trying HMAC-SHA256")));
+}
+
+TEST_F(TokenOpenTest, TokenWhoseMacsAreAllTheSameIsRefused) {
+  // Made to look as if it had worked: the MAC stays as it was.
+  ASSERT_OK(faults().Apply("fail C_SignInit 0x0"));
+  ASSERT_OK(faults().Apply("fail C_Sign 0x0"));
+  EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kInternal, HasSubstr("HMAC in the token")));
 }
 
 // A token may let a key do what it was not made for. That undoes the separation of seal and wrap.

@@ -28,6 +28,7 @@ using ::testing::Optional;
 
 int64_t ReadNumber(SqliteStatement& row) { return row.Int64(0); }
 std::string ReadText(SqliteStatement& row) { return row.Text(0); }
+std::string ReadBlob(SqliteStatement& row) { return row.Blob(0); }
 KeyId ReadKeyId(SqliteStatement& row) { return row.Id<KeyId>(0); }
 
 class SqliteDatabaseTest : public ::testing::Test {
@@ -92,6 +93,29 @@ TEST_F(SqliteDatabaseTest, ValuesComeBackAsTheyWereBound) {
   EXPECT_THAT(database_->Prepare("SELECT ?", least).One(ReadNumber), IsOkAndHolds(Optional(least)));
   const KeyId id = KeyId::FromRandom({1, 2, 3});
   EXPECT_THAT(database_->Prepare("SELECT ?", id).One(ReadKeyId), IsOkAndHolds(Optional(id)));
+}
+
+TEST_F(SqliteDatabaseTest, BlobsComeBackAsTheyWereBoundAndAreNoTexts) {
+  const std::string bytes("\0\xff'\0", 4);
+  EXPECT_THAT(database_->Prepare("SELECT ?", SqliteBlob{bytes}).One(ReadBlob),
+              IsOkAndHolds(Optional(bytes)));
+  for (const absl::string_view none : {absl::string_view(), absl::string_view("")}) {
+    EXPECT_THAT(database_->Prepare("SELECT ?", SqliteBlob{none}).One(ReadBlob),
+                IsOkAndHolds(Optional(std::string())));
+  }
+  EXPECT_THAT(database_->Prepare("SELECT ?", "text").One(ReadBlob),
+              StatusIs(StatusCode::kInternal));
+  EXPECT_THAT(database_->Prepare("SELECT ?", SqliteBlob{bytes}).One(ReadText),
+              StatusIs(StatusCode::kInternal));
+  EXPECT_THAT(database_->Prepare("SELECT NULL").One(ReadBlob), StatusIs(StatusCode::kInternal));
+}
+
+TEST_F(SqliteDatabaseTest, EmptyOptionalIsNull) {
+  const std::optional<int64_t> none;
+  EXPECT_THAT(database_->Prepare("SELECT ? IS NULL", none).One(ReadNumber),
+              IsOkAndHolds(Optional(int64_t{1})));
+  EXPECT_THAT(database_->Prepare("SELECT ?", std::optional<int64_t>(7)).One(ReadNumber),
+              IsOkAndHolds(Optional(int64_t{7})));
 }
 
 TEST_F(SqliteDatabaseTest, AllGivesEveryRowAndOneTheFirst) {

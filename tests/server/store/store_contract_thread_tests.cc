@@ -165,5 +165,27 @@ TEST_P(StoreContractTest, OneOfManyThreadsGetsAnId) {
   EXPECT_EQ(drops, 1) << "a version is either committed or dropped, once";
 }
 
+TEST_P(StoreContractTest, ManyThreadsMakeNoMoreGrantsThanTheMost) {
+  constexpr int kMost = 3;
+  MakeKey(1, 1);
+  std::atomic<int> made = 0, refused = 0;
+  Threads threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.Start([&, thread] {
+      for (int number = 0; number < kMost; ++number) {
+        const absl::Status status =
+            store().CreateGrant(NewGrant(thread * kMost + number, 1), kMost);
+        if (status.ok()) ++made;
+        if (absl::IsResourceExhausted(status)) ++refused;
+      }
+    });
+  }
+  threads.Join();
+  EXPECT_EQ(made, kMost);
+  EXPECT_EQ(refused, (kThreads - 1) * kMost);
+  EXPECT_EQ(store().ListGrants(Key(1), std::nullopt, std::nullopt, kMany).value().size(),
+            size_t{kMost});
+}
+
 }  // namespace
 }  // namespace strongroom::store
