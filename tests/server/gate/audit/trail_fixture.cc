@@ -62,6 +62,7 @@ TrailFixture::TrailFixture() {
   options.directory = absl::StrCat(*testing::MakeTestDirectory(), "/audit");
   options.server_version = "1.2.3";
   options.seal_interval = absl::Hours(1);
+  options.fsync_interval = absl::Hours(1);
   options.retry_interval = absl::ZeroDuration();
 }
 
