@@ -18,9 +18,6 @@ namespace strongroom::audit {
 namespace {
 
 constexpr absl::string_view kSealDomain = "strongroom-audit-seal-v1";
-// How long records wait for the MAC of a seal. A token takes microseconds to milliseconds; one that
-// hangs must not take the service with it.
-constexpr std::chrono::milliseconds kSealPatience{500};
 // How soon a seal that failed is tried again.
 constexpr absl::Duration kSealRetry = absl::Seconds(1);
 
@@ -349,7 +346,7 @@ bool Trail::Seal() {
   if (IsBroken()) return false;
   if (head_ == sealed_ && saved_ && !RotationIsDue()) return true;
   held_ = true;
-  held_until_ = Now() + kSealPatience;
+  held_until_ = After(options_.seal_patience);
   const bool sealed = head_ == sealed_ || SealHead();
   if (sealed && RotationIsDue() && head_ == sealed_) Rotate();
   held_ = false;

@@ -68,6 +68,9 @@ class Trail {
     absl::Duration max_file_age = absl::Hours(24);
     // Records are sealed this long after they are written, at the latest.
     absl::Duration seal_interval = absl::Seconds(10);
+    // How long records wait for the MAC of a seal. A token takes microseconds to milliseconds; one
+    // that hangs must not take the service with it.
+    absl::Duration seal_patience = absl::Milliseconds(500);
     std::string server_version;
     // While the trail cannot be written, how often that is tried.
     absl::Duration retry_interval = absl::Milliseconds(100);
@@ -76,7 +79,7 @@ class Trail {
   };
 
   // Makes the MACs; in production the token. Thread-safe. Records wait for it, but not longer than
-  // half a second: one that is slower never seals while there are calls.
+  // Options::seal_patience: one that is slower never seals while there are calls.
   using Sealer = std::function<absl::StatusOr<Mac>(absl::Span<const uint8_t> message)>;
 
   // Remembers the newest seal elsewhere, so that it is found when the end of the trail is cut off

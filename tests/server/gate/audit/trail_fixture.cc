@@ -69,6 +69,7 @@ TrailFixture::TrailFixture() {
   options.server_version = "1.2.3";
   options.seal_interval = absl::Hours(1);
   options.fsync_interval = absl::Hours(1);
+  options.seal_patience = absl::Hours(1);
   options.retry_interval = absl::ZeroDuration();
 }
 

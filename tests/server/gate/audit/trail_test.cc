@@ -262,7 +262,7 @@ TEST_F(TrailTest, RecordsGoOnWhileTheTokenIsAway) {
 TEST_F(TrailTest, RecordsWaitWhileASealIsMade) {
   // A token that takes its time: without waiting, the chain would be another when it answers.
   trail_.token.on_mac = [] {
-    for (int i = 0; i < 200; ++i) std::this_thread::yield();
+    for (int i = 0; i < 5; ++i) std::this_thread::yield();
   };
   trail_.options.seal_interval = absl::Microseconds(100);
   ASSERT_OK(trail_.Open());
@@ -274,7 +274,7 @@ TEST_F(TrailTest, RecordsWaitWhileASealIsMade) {
     });
   }
   int64_t sealed = 0;
-  for (int i = 0; i < 20; ++i) sealed = trail_.keeper.AwaitSaved(sealed + 1).sequence;
+  for (int i = 0; i < 10; ++i) sealed = trail_.keeper.AwaitSaved(sealed + 1).sequence;
   enough = true;
   for (std::thread& writer : writers) writer.join();
   trail_.Close();
@@ -293,6 +293,7 @@ TEST_F(TrailTest, RecordsDoNotWaitForATokenThatHangs) {
     asked.set_value();
     released.get_future().wait();
   };
+  trail_.options.seal_patience = absl::Milliseconds(1);
   trail_.options.seal_interval = absl::Milliseconds(1);
   ASSERT_OK(trail_.Open());
   asked.get_future().wait();
