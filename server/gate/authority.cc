@@ -23,11 +23,11 @@ constexpr Operation kCreateGrant("KeyManagementService.CreateGrant");
 constexpr Operation kRetireGrant("KeyManagementService.RetireGrant");
 constexpr Operation kPutKeyPolicy("KeyManagementService.PutKeyPolicy");
 
-// What is kept in memory: keys and grants together, of about 1 KiB each, and verified grants, which
-// are mostly the same.
-constexpr size_t kMaxAccessSize = 50000;
+// What is kept in memory: keys, with their policies and grants, by the KiB of what the store keeps;
+// and verified grants, which are mostly the same.
 constexpr size_t kMaxAccessKeys = 10000;
-constexpr size_t kMaxVerified = 50000;
+constexpr size_t kMaxAccessSize = 65536;
+constexpr size_t kMaxVerified = 2 * Authority::kMaxGrantsOfKey;
 constexpr int kGrantsAtATime = 1000;
 
 // A clock that was set back does not bring a grant back that was ended and forgotten.
@@ -60,6 +60,8 @@ absl::Status NoSuchGrant(const KeyId& key, const GrantId& id) {
   return Invalid("grant_id", absl::StrCat("key ", key.ToString(), " has no grant ", id.ToString(),
                                           " that was not ended; ListGrants has those it has"));
 }
+
+size_t Kibibytes(absl::string_view document) { return 1 + document.size() / 1024; }
 
 bool IsAbsence(const absl::Status& error) {
   const Reason reason = core::ReasonOf(error);
@@ -134,6 +136,7 @@ absl::StatusOr<std::shared_ptr<const Authority::Access>> Authority::LoadAccess(c
   if (!document.ok()) return core::FromStore(document.status());
   absl::StatusOr<std::optional<Policy>> policy = ReadPolicy(key, *document, deadline);
   if (!policy.ok()) return policy.status();
+  access->size = Kibibytes(*document);
   if (policy->has_value()) {
     access->policy = **std::move(policy);
   } else {
@@ -155,7 +158,7 @@ absl::StatusOr<std::shared_ptr<const Authority::Access>> Authority::LoadAccess(c
       if (!grant.ok()) return grant.status();
       if (*grant == nullptr) continue;
       access->grants[(*grant)->text.grantee].push_back(*std::move(grant));
-      ++access->size;
+      access->size += Kibibytes(record.document);
     }
   } while (records->size() == static_cast<size_t>(kGrantsAtATime));
 
@@ -163,7 +166,7 @@ absl::StatusOr<std::shared_ptr<const Authority::Access>> Authority::LoadAccess(c
   absl::StatusOr<std::vector<GrantId>> ended = store_.ListEndedGrants(key);
   if (!ended.ok()) return core::FromStore(ended.status());
   access->ended.insert(ended->begin(), ended->end());
-  access->size += ended->size();
+  access->size += ended->size() * sizeof(GrantId) / 1024;
   return access;
 }
 
@@ -454,6 +457,7 @@ absl::StatusOr<GrantPointer> Authority::RevokeGrant(const KeyId& key, const Gran
 
 bool Authority::MayRetire(absl::string_view principal, const Grant& grant,
                           const Access& access) const {
+  if (principal.empty()) return false;  // a grant without a retiring principal has none such
   if (principal == grant.text.retiring_principal) return true;
   return principal == grant.text.grantee && grant.operations.Contains(kRetireGrant) &&
          IsInForce(grant, access, clock_.Now());
@@ -469,6 +473,7 @@ absl::StatusOr<GrantPointer> Authority::RetireGrant(absl::string_view principal,
     return IsAbsence(key_id.status()) && !by_configuration ? forbidden : key_id.status();
   }
   absl::StatusOr<std::shared_ptr<const Access>> access = AccessOf(*key_id, deadline);
+  if (!access.ok() && IsAbsence(access.status()) && !by_configuration) return forbidden;
   if (!access.ok()) return access.status();
   const bool by_policy =
       by_configuration || (*access)->policy.AllowsAlways(principal, kRetireGrant);
@@ -527,6 +532,9 @@ absl::Status Authority::DecideOne(const PermitRequest& request, const Demand& de
   if (by_configuration) return absl::OkStatus();
 
   absl::StatusOr<std::shared_ptr<const Access>> access = AccessOf(*key, request.deadline);
+  if (!access.ok() && IsAbsence(access.status())) {
+    return Forbidden(principal, operation, /*has_key=*/true);
+  }
   if (!access.ok()) return access.status();
   if ((*access)->policy.Allows(principal, operation, request.context)) return absl::OkStatus();
 

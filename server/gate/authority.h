@@ -168,7 +168,7 @@ class Authority {
     // By grantee: all that the store has, in force or not.
     absl::flat_hash_map<std::string, std::vector<std::shared_ptr<const Grant>>> grants;
     absl::flat_hash_set<GrantId> ended;
-    size_t size = 1;  // grants, and one for the rest
+    size_t size = 0;  // about, in KiB
   };
   using Digest = std::array<uint8_t, 32>;
 

@@ -16,6 +16,7 @@
 #include "server/store/sqlite_store.h"
 #include "tests/server/core/kms_fixture.h"
 #include "tests/server/core/reason_matchers.h"
+#include "tests/testing/fault_module.h"
 #include "tests/testing/status_matchers.h"
 
 namespace strongroom::gate {
@@ -209,6 +210,20 @@ TEST_F(AuthorityTest, ChangedPolicyHoldsAtOnce) {
   Put(MakePolicy({Allow("billing", {"Encrypt"})}));
   EXPECT_THAT(Decide("orders", kEncrypt), IsForbidden());
   EXPECT_OK(Decide("billing", kEncrypt));
+}
+
+TEST_F(AuthorityTest, WhatWasReadBeforeAChangeIsNotKept) {
+  Put(MakePolicy({Allow("orders", {"Encrypt"})}));
+  Renew();
+  ASSERT_OK_AND_ASSIGN(testing::HoldPoint point, testing::HoldPoint::Create());
+  ASSERT_OK(faults().Apply(absl::StrCat("hold C_SignInit ", point.path(), " call=1")));
+  // Has read the old policy, and is checking its MAC.
+  std::thread reader([&] { EXPECT_OK(Decide("orders", kEncrypt)); });
+  EXPECT_OK(point.WaitUntilHeld());
+  Put(MakePolicy({Allow("billing", {"Encrypt"})}));
+  point.Release();
+  reader.join();
+  EXPECT_THAT(Decide("orders", kEncrypt), IsForbidden());
 }
 
 TEST_F(AuthorityTest, AllDemandsMustBeAllowed) {
@@ -648,6 +663,8 @@ TEST_F(AuthorityTest, GrantsAreRetiredByThoseWhomTheyConcern) {
       .grantee = "orders", .retiring_principal = "ops", .operations = {"Encrypt", "RetireGrant"}};
   GrantText plain = text;
   plain.operations = {"Encrypt"};
+  GrantText nobodys = plain;
+  nobodys.retiring_principal = "";
   Put(MakePolicy({Allow("keeper", {"RetireGrant"}), Allow("maker", {"CreateGrant"})}));
   const struct {
     const char* principal;
@@ -655,7 +672,8 @@ TEST_F(AuthorityTest, GrantsAreRetiredByThoseWhomTheyConcern) {
     bool may;
   } kCases[] = {{"ops", plain, true},     {"orders", text, true}, {"orders", plain, false},
                 {"keeper", plain, true},  {"root", plain, true},  {"maker", text, false},
-                {"billing", text, false}, {"", text, false}};
+                {"billing", text, false}, {"", text, false},      {"", nobodys, false},
+                {"ops", nobodys, false}};
   for (const auto& c : kCases) {
     const CreatedGrant by_id = MustGrant(c.text, "maker");
     const CreatedGrant by_token = MustGrant(c.text, "maker");
