@@ -51,11 +51,6 @@ std::optional<std::string> Payload(const absl::Status& error, absl::string_view 
   return std::string(*payload);
 }
 
-absl::Status WithDetail(absl::Status error, absl::string_view detail) {
-  error.SetPayload(kDetailPayload, absl::Cord(detail));
-  return error;
-}
-
 }  // namespace
 
 const ReasonInfo& InfoOf(Reason reason) { return kReasons[static_cast<size_t>(reason)]; }
@@ -75,6 +70,11 @@ absl::Status MakeRetryableError(Reason reason, absl::string_view message, absl::
 
 absl::Status WithMetadata(absl::Status error, absl::string_view name, absl::string_view value) {
   error.SetPayload(absl::StrCat(kMetadataPayload, name), absl::Cord(value));
+  return error;
+}
+
+absl::Status WithDetail(absl::Status error, absl::string_view detail) {
+  error.SetPayload(kDetailPayload, absl::Cord(detail));
   return error;
 }
 

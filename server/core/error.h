@@ -54,6 +54,9 @@ absl::Status MakeRetryableError(Reason reason, absl::string_view message, absl::
 // `error` with one more entry for the caller in its google.rpc.ErrorInfo's metadata.
 absl::Status WithMetadata(absl::Status error, absl::string_view name, absl::string_view value);
 
+// `error` with what only the log is told.
+absl::Status WithDetail(absl::Status error, absl::string_view detail);
+
 // The error that the caller gets for a failure of the token or of the store: the reason by what the
 // caller can do, a general message, and the failure itself as a detail for the log.
 absl::Status FromToken(const absl::Status& failure);

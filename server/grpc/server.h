@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +10,9 @@
 #include "server/core/data_keys.h"
 #include "server/core/key_ring.h"
 #include "server/gate/gate.h"
+#include "server/grpc/acceptor.h"
+#include "server/grpc/tls_files.h"
+#include "server/log/log.h"
 
 namespace strongroom::grpc_server {
 
@@ -27,22 +29,18 @@ struct TcpListener {
   std::string address;
 };
 
-// PEM contents.
-struct TlsFiles {
-  std::string certificate_chain;
-  std::string private_key;
-  std::string client_ca;
-};
-
 struct ServerOptions {
   std::vector<UnixListener> unix_listeners;
   std::vector<TcpListener> tcp_listeners;
   // For all TCP listeners. Without it they speak plaintext, which the configuration allows on
-  // loopback in development only.
-  std::optional<TlsFiles> tls;
+  // loopback in development only. Outlives the server.
+  const TlsFiles* tls = nullptr;
   bool reflection = true;
   // How many calls work at a time; the token's lanes, for a call mostly waits for one.
   int workers = 1;
+  // How many connections are open at a time, over all listeners, and how many calls on each.
+  int connections = 1000;
+  int streams_per_connection = 100;
 };
 
 // The gRPC server: the services, health and reflection, on every listener.
@@ -53,7 +51,7 @@ class Server {
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const gate::Gate& gate,
                                                        core::DataKeys& data_keys,
-                                                       core::KeyRing& keys);
+                                                       core::KeyRing& keys, Log& log);
   // Shuts down at once, if Shutdown was not called.
   ~Server();
   Server(const Server&) = delete;
@@ -69,10 +67,11 @@ class Server {
  private:
   class Endpoint;
 
-  explicit Server(int workers);
+  Server(const ServerOptions& options, Log& log);
 
   std::unique_ptr<Workers> workers_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
+  Acceptor acceptor_;
   std::vector<std::string> tcp_addresses_;
 };
 
