@@ -5,9 +5,11 @@
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 
+#include <array>
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "platform/files.h"
 #include "server/gate/x509.h"
@@ -44,6 +46,14 @@ std::string DigestOf(const Contents& contents) {
   add(contents.private_key.ok() ? contents.private_key->ExposeSecretAsText()
                                 : contents.private_key.status().message());
   return digests;
+}
+
+std::string FingerprintOf(const X509* certificate) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int size = 0;
+  X509_digest(certificate, EVP_sha256(), digest.data(), &size);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
 }
 
 // A file's mistake. Reading a file already says its path.
@@ -106,6 +116,8 @@ absl::StatusOr<std::shared_ptr<const TlsMaterial>> Check(const TlsPaths& paths, 
   }
   absl::Status pair = CheckPair(paths, *certificates, *contents.private_key);
   if (!pair.ok()) return pair;
+  material->fingerprint = FingerprintOf(certificates->front().get());
+  material->not_after = gate::TimeOf(X509_get0_notAfter(certificates->front().get()));
   for (const gate::X509Ptr& certificate : *certificates) {
     if (gate::TimeOf(X509_get0_notAfter(certificate.get())) <= now) {
       material->warnings.push_back(
@@ -200,8 +212,11 @@ void TlsFiles::Watch(std::string digest) {
       log_.Write(LogLevel::kError, "tls_reload_failed", {{"detail", material.status().message()}});
       continue;
     }
-    Take(*std::move(material));
-    log_.Write(LogLevel::kInfo, "tls_reloaded", {});
+    Take(*material);
+    const std::string expires = absl::FormatTime((*material)->not_after, absl::UTCTimeZone());
+    log_.Write(
+        LogLevel::kInfo, "tls_reloaded",
+        {{"certificate_sha256", (*material)->fingerprint}, {"certificate_expires", expires}});
   }
 }
 

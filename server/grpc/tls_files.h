@@ -32,6 +32,9 @@ struct TlsMaterial {
   SecretBytes private_key;
   std::string client_ca;
   std::shared_ptr<const gate::ClientTrust> client_trust;
+  // The certificate's own: SHA-256 of its DER, in hex, and when it expires.
+  std::string fingerprint;
+  absl::Time not_after;
   // What is worth telling, e.g. that the certificate has expired.
   std::vector<std::string> warnings;
 };

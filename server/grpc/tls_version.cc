@@ -49,6 +49,9 @@ absl::Status RequireTls13() {
   std::string& protocols = settings["Protocol"];
   absl::StrAppend(&protocols, protocols.empty() ? "" : ",", "-SSLv3,-TLSv1,-TLSv1.1,-TLSv1.2");
 
+  // No session is resumed: a handshake that does would not ask for the certificate again.
+  settings["NumTickets"] = "0";
+
   std::string text =
       "strongroom = modules\n[modules]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n[tls]\n";
   for (const auto& [name, value] : settings) absl::StrAppend(&text, name, " = ", value, "\n");
@@ -64,7 +67,8 @@ absl::Status RequireTls13() {
       SSL_CTX_new(TLS_server_method()));
   if (!loaded || context == nullptr ||
       (SSL_CTX_get_options(context.get()) & SSL_OP_NO_TLSv1_2) == 0 ||
-      (SSL_CTX_get_options(context.get()) & SSL_OP_NO_TLSv1_3) != 0) {
+      (SSL_CTX_get_options(context.get()) & SSL_OP_NO_TLSv1_3) != 0 ||
+      SSL_CTX_get_num_tickets(context.get()) != 0) {
     return absl::InternalError(
         absl::StrCat("OpenSSL cannot be held to TLS 1.3: ", gate::TakeOpenSslError()));
   }

@@ -80,6 +80,13 @@ std::string TestAuthority::certificate() const {
   return ToPem([&](BIO* bio) { PEM_write_bio_X509(bio, certificate_.get()); });
 }
 
+std::string TestAuthority::private_key(const std::string& passphrase) const {
+  return ToPem([&](BIO* bio) {
+    PEM_write_bio_PKCS8PrivateKey(bio, key_.get(), passphrase.empty() ? nullptr : EVP_aes_256_cbc(),
+                                  nullptr, 0, nullptr, const_cast<char*>(passphrase.c_str()));
+  });
+}
+
 std::string TestAuthority::Issue(const TestCertificate& wanted) {
   const gate::X509Ptr issued =
       NewCertificate(++issued_, "not-an-identity.example", wanted.not_before, wanted.not_after);

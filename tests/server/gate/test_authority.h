@@ -30,6 +30,8 @@ class TestAuthority {
                 const TestAuthority* issuer = nullptr);
 
   std::string certificate() const;
+  // Of its own certificate; encrypted if there is a passphrase.
+  std::string private_key(const std::string& passphrase = "") const;
   // Each has a number of its own, in the order of the calls, from 1 on.
   std::string Issue(const TestCertificate& wanted);
   std::string RevocationList(const std::vector<int>& revoked, absl::Time last_update,
