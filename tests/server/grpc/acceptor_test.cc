@@ -3,11 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -23,14 +21,11 @@ class Holder {
  public:
   ~Holder() { CloseAll(); }
 
+  // Greets the client, so that it knows.
   void Take(int fd) {
     const MutexLock lock(mu_);
+    EXPECT_EQ(send(fd, "!", 1, MSG_NOSIGNAL), 1);
     held_.push_back(fd);
-    changed_.NotifyAll();
-  }
-  void WaitFor(size_t count) {
-    const MutexLock lock(mu_);
-    while (held_.size() < count) changed_.Wait(mu_);
   }
   size_t count() {
     const MutexLock lock(mu_);
@@ -47,7 +42,6 @@ class Holder {
 
  private:
   Mutex mu_;
-  CondVar changed_;
   std::vector<int> held_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -64,10 +58,10 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Waits for the other end to close.
-  bool IsReset() {
+  // Waits for the other end to greet, or to refuse.
+  bool IsTaken() {
     char byte = 0;
-    return !connected_ || (recv(fd_, &byte, 1, 0) < 0 && errno == ECONNRESET);
+    return connected_ && recv(fd_, &byte, 1, 0) == 1;
   }
 
  private:
@@ -86,13 +80,11 @@ class AcceptorTest : public ::testing::Test {
     ASSERT_OK(acceptor_->Start());
   }
 
-  // Connects until one is taken.
-  std::unique_ptr<Client> ConnectUntilTaken(size_t held) {
+  // For whom room is made any moment.
+  std::unique_ptr<Client> ConnectUntilTaken() {
     while (true) {
       auto client = std::make_unique<Client>(port_);
-      // Another one behind it tells that it was dealt with: connections are in order.
-      Client(port_).IsReset();
-      if (holder_.count() > held) return client;
+      if (client->IsTaken()) return client;
     }
   }
 
@@ -104,30 +96,36 @@ class AcceptorTest : public ::testing::Test {
 
 TEST_F(AcceptorTest, ConnectionsUpToTheLimitAreHandedOn) {
   Start(3);
-  const Client one(port_);
-  const Client two(port_);
-  const Client three(port_);
-  holder_.WaitFor(3);
-  for (int i = 0; i < 50; ++i) EXPECT_TRUE(Client(port_).IsReset());
+  Client clients[] = {Client(port_), Client(port_), Client(port_)};
+  for (Client& client : clients) EXPECT_TRUE(client.IsTaken());
+  for (int i = 0; i < 50; ++i) EXPECT_FALSE(Client(port_).IsTaken());
   EXPECT_EQ(holder_.count(), 3u);
 }
 
-TEST_F(AcceptorTest, ConnectionThatIsClosedHereMakesRoom) {
+TEST_F(AcceptorTest, ConnectionThatIsClosedHereMakesRoomForOne) {
   Start(1);
   for (int i = 0; i < 20; ++i) {
-    const std::unique_ptr<Client> client = ConnectUntilTaken(0);
-    EXPECT_TRUE(Client(port_).IsReset());
+    const std::unique_ptr<Client> client = ConnectUntilTaken();
+    EXPECT_FALSE(Client(port_).IsTaken());
     EXPECT_EQ(holder_.count(), 1u);
     holder_.CloseAll();
   }
 }
 
+TEST_F(AcceptorTest, ConnectionThatItsClientLeftKeepsItsPlaceUntilItIsClosedHere) {
+  Start(1);
+  EXPECT_TRUE(Client(port_).IsTaken());
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(Client(port_).IsTaken());
+  holder_.CloseAll();
+  EXPECT_NE(ConnectUntilTaken(), nullptr);
+}
+
 TEST_F(AcceptorTest, NobodyIsListeningAfterStop) {
   Start(2);
-  const Client open(port_);
-  holder_.WaitFor(1);
+  Client open(port_);
+  EXPECT_TRUE(open.IsTaken());
   acceptor_->Stop();
-  EXPECT_TRUE(Client(port_).IsReset());
+  EXPECT_FALSE(Client(port_).IsTaken());
   // What is open stays.
   EXPECT_EQ(holder_.count(), 1u);
   acceptor_->Stop();
@@ -140,9 +138,13 @@ TEST_F(AcceptorTest, StopWithoutAStartIsNothing) {
 
 TEST_F(AcceptorTest, ManyConnectionsComeAndGo) {
   Start(8);
-  for (int i = 0; i < 300; ++i) {
-    const std::unique_ptr<Client> client = ConnectUntilTaken(holder_.count());
-    if (i % 8 == 7) holder_.CloseAll();
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 400; ++i) {
+    clients.push_back(ConnectUntilTaken());
+    if (clients.size() < 8) continue;
+    EXPECT_FALSE(Client(port_).IsTaken());
+    clients.clear();
+    holder_.CloseAll();
   }
 }
 
