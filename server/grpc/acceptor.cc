@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -21,6 +22,7 @@ namespace strongroom::grpc_server {
 namespace {
 
 constexpr std::chrono::seconds kBetweenLines(1);
+constexpr int kPauseMilliseconds = 50;
 // Of a connection: gRPC's and the duplicate.
 constexpr rlim_t kDescriptorsPerConnection = 2;
 // Of everything else: the token's and the store's files, gRPC's own.
@@ -129,6 +131,7 @@ void Acceptor::AcceptFrom(const Listener& listener) {
   const int fd = accept4(listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {
     if (errno == EMFILE || errno == ENFILE) RefuseForWantOfDescriptors(listener);
+    if (errno == ENOBUFS || errno == ENOMEM) Pause();
     // All else is of the one connection, which has gone (accept(2), "Error handling").
     return;
   }
@@ -148,7 +151,7 @@ void Acceptor::AcceptFrom(const Listener& listener) {
 }
 
 void Acceptor::Refuse(int fd) {
-  if (fd >= 0) Reset(fd);
+  Reset(fd);
   ++refused_;
   const auto now = std::chrono::steady_clock::now();
   if (now < next_line_) return;
@@ -162,8 +165,16 @@ void Acceptor::Refuse(int fd) {
 
 void Acceptor::RefuseForWantOfDescriptors(const Listener& listener) {
   CloseIfOpen(spare_);
-  Refuse(accept4(listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+  const int fd = accept4(listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC);
+  // Somebody else was quicker, and the connection is still waiting.
+  if (fd < 0) Pause();
+  if (fd >= 0) Refuse(fd);
   spare_ = OpenSpare();
+}
+
+void Acceptor::Pause() const {
+  pollfd stop = {stop_, POLLIN, 0};
+  poll(&stop, 1, kPauseMilliseconds);
 }
 
 }  // namespace strongroom::grpc_server

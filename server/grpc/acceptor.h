@@ -51,9 +51,10 @@ class Acceptor {
   absl::Status Watch(int fd, uint32_t events) const;
   void Run();
   void AcceptFrom(const Listener& listener);
-  // `fd`: a connection that has come in; -1 if it could not be taken.
   void Refuse(int fd);
   void RefuseForWantOfDescriptors(const Listener& listener);
+  // Lets the system find what it has too little of, rather than asking again at once.
+  void Pause() const;
 
   const int most_connections_;
   Log& log_;

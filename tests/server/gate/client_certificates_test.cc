@@ -322,8 +322,9 @@ TEST_F(ClientCertificatesTest, ThreadsMayAskWhileTrustChanges) {
   }
   for (int i = 0; i < 200; ++i) {
     certificates_.Use(theirs);
-    // Whoever asks now must not be answered by what was trusted before.
-    EXPECT_THAT(certificates_.PrincipalOf(certificate), FailsWith(core::Reason::kNoPermission));
+    // Whoever asks now must not be answered by what was trusted before, nor by what others found
+    // who began before.
+    for (int j = 0; j < 100; ++j) EXPECT_FALSE(certificates_.PrincipalOf(certificate).ok());
     certificates_.Use(ours);
     EXPECT_THAT(certificates_.PrincipalOf(certificate), IsOrders());
   }
