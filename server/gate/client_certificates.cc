@@ -26,16 +26,6 @@ using StackPtr =
 using ContextPtr = std::unique_ptr<X509_STORE_CTX, FreeWith<X509_STORE_CTX_free>>;
 using NamesPtr = std::unique_ptr<GENERAL_NAMES, FreeWith<GENERAL_NAMES_free>>;
 
-absl::Status Refusal(absl::string_view why) {
-  return core::WithDetail(
-      core::MakeError(core::Reason::kNoPermission,
-                      absl::StrCat("the client certificate is refused: ", why,
-                                   "; a right one is issued for TLS clients by one of this "
-                                   "service's client authorities, is neither expired nor revoked, "
-                                   "and has one SPIFFE id or a DNS name as an alternative name")),
-      absl::StrCat("client certificate: ", why));
-}
-
 std::string TextOf(const ASN1_IA5STRING* string) {
   return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
                      static_cast<size_t>(ASN1_STRING_length(string)));
@@ -133,25 +123,36 @@ absl::StatusOr<std::string> ClientCertificates::PrincipalOf(absl::string_view ch
     const ReaderLock lock(mu_);
     const auto it = verdicts_.find(digest);
     if (it != verdicts_.end() && it->second.since <= now && now < it->second.until) {
-      return it->second.principal;
+      return Answer(it->second);
     }
     trust = trust_;
   }
   Verdict verdict = Judge(trust.get(), chain, now);
-  absl::StatusOr<std::string> principal = verdict.principal;
+  absl::StatusOr<std::string> answer = Answer(verdict);
   const WriterLock lock(mu_);
   // Otherwise it is a verdict by what is trusted no more.
   if (trust == trust_) {
     if (verdicts_.size() >= kMostVerdicts) verdicts_.clear();
     verdicts_.insert_or_assign(digest, std::move(verdict));
   }
-  return principal;
+  return answer;
+}
+
+absl::StatusOr<std::string> ClientCertificates::Answer(const Verdict& verdict) {
+  if (verdict.refusal.empty()) return verdict.principal;
+  return core::WithDetail(
+      core::MakeError(core::Reason::kNoPermission,
+                      absl::StrCat("the client certificate is refused: ", verdict.refusal,
+                                   "; a right one is issued for TLS clients by one of this "
+                                   "service's client authorities, is neither expired nor revoked, "
+                                   "and has one SPIFFE id or a DNS name as an alternative name")),
+      absl::StrCat("client certificate: ", verdict.refusal));
 }
 
 ClientCertificates::Verdict ClientCertificates::Judge(const ClientTrust* trust,
                                                       absl::string_view chain, absl::Time now) {
   const auto refused = [&](absl::string_view why) {
-    return Verdict{Refusal(why), now, now + kRefusalHolds};
+    return Verdict{"", std::string(why), now, now + kRefusalHolds};
   };
   if (trust == nullptr) return refused("there are no client authorities");
   const absl::StatusOr<std::vector<X509Ptr>> certificates = ParseCertificates(chain);
@@ -191,7 +192,7 @@ ClientCertificates::Verdict ClientCertificates::Judge(const ClientTrust* trust,
     until_at_most(X509_CRL_get0_lastUpdate(list.get()));
     until_at_most(X509_CRL_get0_nextUpdate(list.get()));
   }
-  return Verdict{std::move(principal), now, until};
+  return Verdict{*std::move(principal), "", now, until};
 }
 
 }  // namespace strongroom::gate

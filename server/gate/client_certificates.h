@@ -69,11 +69,14 @@ class ClientCertificates {
   };
   // What was found, and the moments between which it holds.
   struct Verdict {
-    absl::StatusOr<std::string> principal;
+    std::string principal;
+    // Why there is none; empty if there is.
+    std::string refusal;
     absl::Time since;
     absl::Time until;
   };
 
+  static absl::StatusOr<std::string> Answer(const Verdict& verdict);
   static Verdict Judge(const ClientTrust* trust, absl::string_view chain, absl::Time now);
 
   const Clock& clock_;
