@@ -5,15 +5,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "hsm/token.h"
-#include "platform/files.h"
 #include "server/core/data_keys.h"
 #include "server/core/key_ring.h"
 #include "server/gate/audit/trail.h"
 #include "server/gate/authority.h"
+#include "server/gate/client_certificates.h"
 #include "server/gate/gate.h"
 #include "server/gate/identity.h"
 #include "server/gate/rate_limiter.h"
 #include "server/grpc/server.h"
+#include "server/grpc/tls_files.h"
+#include "server/grpc/tls_version.h"
 #include "server/store/sqlite_store.h"
 #include "server/version.h"
 
@@ -24,25 +26,16 @@ absl::Status Prefixed(absl::string_view prefix, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(prefix, ": ", status.message()));
 }
 
-absl::StatusOr<grpc_server::ServerOptions> ServerOptionsOf(const Config& config) {
+grpc_server::ServerOptions ServerOptionsOf(const Config& config) {
   grpc_server::ServerOptions options;
   for (const Config::UnixSocket& socket : config.unix_sockets) {
     options.unix_listeners.push_back({socket.path, socket.mode});
   }
   for (const Config::Tcp& tcp : config.tcp) options.tcp_listeners.push_back({tcp.address});
-  if (config.tls.has_value()) {
-    absl::StatusOr<std::string> certificate = ReadFile(config.tls->certificate);
-    if (!certificate.ok()) return Prefixed("tls.certificate", certificate.status());
-    absl::StatusOr<SecretBytes> private_key = ReadSecretFile(config.tls->private_key);
-    if (!private_key.ok()) return Prefixed("tls.private_key", private_key.status());
-    absl::StatusOr<std::string> client_ca = ReadFile(config.tls->client_ca);
-    if (!client_ca.ok()) return Prefixed("tls.client_ca", client_ca.status());
-    options.tls = grpc_server::TlsFiles{*std::move(certificate),
-                                        std::string(private_key->ExposeSecretAsText()),
-                                        *std::move(client_ca)};
-  }
   options.reflection = config.reflection;
   options.workers = config.token.lanes;
+  options.connections = config.connections;
+  options.streams_per_connection = config.streams_per_connection;
   return options;
 }
 
@@ -81,24 +74,28 @@ audit::Trail::Options TrailOptionsOf(const Config::Audit& config) {
 // How long a seal may keep the token busy before it is tried again later.
 constexpr std::chrono::seconds kLongestSealing(10);
 
-gate::IdentityPolicy IdentitiesOf(const Config& config) {
+gate::IdentityPolicy IdentitiesOf(const Config& config,
+                                  const gate::ClientCertificates& certificates) {
   std::map<std::string, std::string> principals;
   for (const Config::UnixSocket& socket : config.unix_sockets) {
     principals[socket.path] = socket.principal;
   }
-  return gate::IdentityPolicy(std::move(principals), config.development);
+  return gate::IdentityPolicy(std::move(principals), config.development, &certificates);
 }
 
 }  // namespace
 
 // In the order of need, so that what is needed goes last.
 struct Daemon::Parts {
-  explicit Parts(const Config& config) : identities(IdentitiesOf(config)) {}
+  Parts(const Config& config, const Clock& clock)
+      : client_certificates(clock), identities(IdentitiesOf(config, client_certificates)) {}
 
   std::unique_ptr<store::SqliteStore> store;
   std::unique_ptr<hsm::Token> token;
   std::unique_ptr<core::KeyRing> keys;
   std::unique_ptr<core::DataKeys> data_keys;
+  gate::ClientCertificates client_certificates;
+  std::unique_ptr<grpc_server::TlsFiles> tls;
   const gate::IdentityPolicy identities;
   std::unique_ptr<gate::Authority> authority;
   std::unique_ptr<gate::RateLimiter> rate_limiter;
@@ -112,10 +109,18 @@ struct Daemon::Parts {
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log& log,
                                                       const Clock& clock) {
-  auto parts = std::make_unique<Parts>(config);
+  auto parts = std::make_unique<Parts>(config, clock);
   parts->shutdown_grace = config.shutdown_grace;
-  absl::StatusOr<grpc_server::ServerOptions> options = ServerOptionsOf(config);
-  if (!options.ok()) return options.status();
+  grpc_server::ServerOptions options = ServerOptionsOf(config);
+  if (config.tls.has_value()) {
+    if (absl::Status status = grpc_server::RequireTls13(); !status.ok()) return status;
+    auto tls = grpc_server::TlsFiles::Open({config.tls->certificate, config.tls->private_key,
+                                            config.tls->client_ca, config.tls->client_crl},
+                                           parts->client_certificates, clock, log);
+    if (!tls.ok()) return tls.status();
+    parts->tls = *std::move(tls);
+    options.tls = parts->tls.get();
+  }
 
   // The store first: its lock tells whether another server is running, before a PIN is used.
   auto store = store::SqliteStore::Open(config.store_path);
@@ -166,13 +171,13 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
     log.Write(LogLevel::kWarning, "no_audit_trail",
               {{"detail", "this is development: calls are logged, and nothing keeps them"}});
   }
-  parts->gate = std::make_unique<gate::Gate>(gate::Gate::Parts{
-      parts->identities, *parts->rate_limiter, *parts->authority, parts->trail.get(),
-      *parts->data_keys, log});
+  parts->gate = std::make_unique<gate::Gate>(
+      gate::Gate::Parts{parts->identities, *parts->rate_limiter, *parts->authority,
+                        parts->trail.get(), *parts->data_keys, log});
 
   auto server = grpc_server::Server::Start(
-      *options, {*parts->gate, *parts->authority, *parts->data_keys, *parts->keys,
-                 parts->trail.get()});
+      options,
+      {*parts->gate, *parts->authority, *parts->data_keys, *parts->keys, parts->trail.get()}, log);
   if (!server.ok()) return Prefixed("listen", server.status());
   parts->server = *std::move(server);
 

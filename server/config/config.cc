@@ -23,6 +23,8 @@ namespace {
 
 constexpr int kMaxLanes = 1024;
 constexpr int kMaxPairGenerations = 256;
+constexpr int kMaxConnections = 100'000;
+constexpr int kMaxStreams = 10'000;
 constexpr int kMaxShutdownGrace = 600;
 constexpr double kLeastRate = 0.001;
 constexpr int kMostRate = 1000000;
@@ -212,7 +214,7 @@ Config ReadConfig(YamlReader root) {
   if (root.Has("tls")) {
     YamlReader tls = root.RequiredMap("tls");
     config.tls = Config::Tls{tls.RequiredPath("certificate"), tls.RequiredPath("private_key"),
-                             tls.RequiredPath("client_ca")};
+                             tls.RequiredPath("client_ca"), tls.OptionalPath("client_crl")};
     tls.RefuseOthers();
   }
 
@@ -237,6 +239,10 @@ Config ReadConfig(YamlReader root) {
   config.concurrent_pair_generations = static_cast<int>(
       limits.OptionalInt("concurrent_pair_generations", 1, 1, kMaxPairGenerations));
   config.rates = ReadRates(limits);
+  config.connections =
+      static_cast<int>(limits.OptionalInt("connections", 1000, 1, kMaxConnections));
+  config.streams_per_connection =
+      static_cast<int>(limits.OptionalInt("streams_per_connection", 100, 1, kMaxStreams));
   limits.RefuseOthers();
 
   config.policy = ReadPolicy(root);

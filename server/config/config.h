@@ -29,6 +29,7 @@ struct Config {
     std::string certificate;
     std::string private_key;
     std::string client_ca;
+    std::string client_crl;  // empty: none
   };
   struct Token {
     std::string module;
@@ -58,6 +59,8 @@ struct Config {
   Token token;
   std::string store_path;
   int concurrent_pair_generations = 1;
+  int connections = 1000;
+  int streams_per_connection = 100;
   bool reflection = true;
   LogLevel log_level = LogLevel::kInfo;
   std::chrono::seconds shutdown_grace{10};

@@ -96,6 +96,12 @@ std::string YamlReader::RequiredPath(const std::string& field) {
   return path;
 }
 
+std::string YamlReader::OptionalPath(const std::string& field) {
+  if (Has(field)) return RequiredPath(field);
+  known_.insert(field);
+  return "";
+}
+
 bool YamlReader::OptionalBool(const std::string& field, bool otherwise) {
   const YAML::Node node = Get(field);
   if (!node.IsDefined()) return otherwise;

@@ -43,6 +43,8 @@ class YamlReader {
   std::string OptionalText(const std::string& field, const std::string& otherwise);
   // An absolute path.
   std::string RequiredPath(const std::string& field);
+  // The same; empty if it is left out.
+  std::string OptionalPath(const std::string& field);
   bool OptionalBool(const std::string& field, bool otherwise);
   int64_t OptionalInt(const std::string& field, int64_t otherwise, int64_t least, int64_t most);
   // A decimal number.

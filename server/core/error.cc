@@ -68,13 +68,13 @@ absl::Status MakeRetryableError(Reason reason, absl::string_view message, absl::
   return error;
 }
 
-absl::Status WithDetail(absl::Status error, absl::string_view detail) {
-  error.SetPayload(kDetailPayload, absl::Cord(detail));
+absl::Status WithMetadata(absl::Status error, absl::string_view name, absl::string_view value) {
+  error.SetPayload(absl::StrCat(kMetadataPayload, name), absl::Cord(value));
   return error;
 }
 
-absl::Status WithMetadata(absl::Status error, absl::string_view name, absl::string_view value) {
-  error.SetPayload(absl::StrCat(kMetadataPayload, name), absl::Cord(value));
+absl::Status WithDetail(absl::Status error, absl::string_view detail) {
+  error.SetPayload(kDetailPayload, absl::Cord(detail));
   return error;
 }
 

@@ -60,7 +60,8 @@ bool Grant::Allows(Operation operation, const CallContext& context) const {
 }
 
 absl::StatusOr<Grant> ParseGrant(GrantText text, absl::Time now) {
-  if (absl::Status status = CheckPrincipal("grantee", text.grantee); !status.ok()) return status;
+  if (absl::Status status = CheckPrincipal("grantee_principal", text.grantee); !status.ok())
+    return status;
   if (!text.retiring_principal.empty()) {
     absl::Status status = CheckPrincipal("retiring_principal", text.retiring_principal);
     if (!status.ok()) return status;

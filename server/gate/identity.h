@@ -3,10 +3,11 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <variant>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/gate/client_certificates.h"
 
 namespace strongroom::gate {
 
@@ -18,10 +19,10 @@ struct UnixPeer {
 };
 // TCP without TLS.
 struct PlaintextPeer {};
-// TCP with a verified client certificate; the names are its subject alternative names.
+// TCP with TLS.
 struct TlsPeer {
-  std::vector<std::string> uris;
-  std::vector<std::string> dns_names;
+  // PEM, the client's own certificate first. Empty if it has none.
+  std::string certificate_chain;
 };
 using Peer = std::variant<UnixPeer, PlaintextPeer, TlsPeer>;
 
@@ -29,18 +30,22 @@ using Peer = std::variant<UnixPeer, PlaintextPeer, TlsPeer>;
 class IdentityPolicy {
  public:
   // `socket_principals`: whom each unix socket stands for, by its path. `development`: whether
-  // plaintext TCP, which is listened on only on loopback, stands for "local".
-  IdentityPolicy(std::map<std::string, std::string> socket_principals, bool development)
-      : socket_principals_(std::move(socket_principals)), development_(development) {}
+  // plaintext TCP, which is listened on only on loopback, stands for "local". `certificates` judges
+  // those of TLS clients, and outlives the policy; without it they are all refused.
+  IdentityPolicy(std::map<std::string, std::string> socket_principals, bool development,
+                 const ClientCertificates* certificates = nullptr)
+      : socket_principals_(std::move(socket_principals)),
+        development_(development),
+        certificates_(certificates) {}
 
-  // A socket's principal; a certificate's SPIFFE id if it has just one, else its first DNS name.
-  // The subject's common name is not an identity (RFC 6125, section 6.4.4). Forbidden.NoPermission
-  // if there is none.
+  // A socket's principal, or whom a certificate stands for (client_certificates.h).
+  // Forbidden.NoPermission if there is none.
   absl::StatusOr<std::string> PrincipalOf(const Peer& peer) const;
 
  private:
   const std::map<std::string, std::string> socket_principals_;
   const bool development_;
+  const ClientCertificates* const certificates_;
 };
 
 }  // namespace strongroom::gate

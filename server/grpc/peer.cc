@@ -9,13 +9,18 @@ namespace strongroom::grpc_server {
 
 gate::Peer TcpPeerOf(const grpc::CallbackServerContext& context) {
   const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
-  if (auth == nullptr || !auth->IsPeerAuthenticated()) return gate::PlaintextPeer{};
-  gate::TlsPeer tls;
-  for (grpc::string_ref uri : auth->FindPropertyValues(GRPC_PEER_URI_PROPERTY_NAME)) {
-    tls.uris.emplace_back(uri.data(), uri.size());
+  if (auth == nullptr) return gate::PlaintextPeer{};
+  const auto type = auth->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME);
+  if (type.empty() || type.front() != GRPC_SSL_TRANSPORT_SECURITY_TYPE) {
+    return gate::PlaintextPeer{};
   }
-  for (grpc::string_ref name : auth->FindPropertyValues(GRPC_PEER_DNS_PROPERTY_NAME)) {
-    tls.dns_names.emplace_back(name.data(), name.size());
+  gate::TlsPeer tls;
+  // The chain is without the certificate itself with one library of TLS, and with it with another.
+  for (const char* property :
+       {GRPC_X509_PEM_CERT_PROPERTY_NAME, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME}) {
+    for (grpc::string_ref pem : auth->FindPropertyValues(property)) {
+      tls.certificate_chain.append(pem.data(), pem.size());
+    }
   }
   return tls;
 }

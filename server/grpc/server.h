@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +12,9 @@
 #include "server/gate/audit/trail.h"
 #include "server/gate/authority.h"
 #include "server/gate/gate.h"
+#include "server/grpc/acceptor.h"
+#include "server/grpc/tls_files.h"
+#include "server/log/log.h"
 
 namespace strongroom::grpc_server {
 
@@ -29,22 +31,18 @@ struct TcpListener {
   std::string address;
 };
 
-// PEM contents.
-struct TlsFiles {
-  std::string certificate_chain;
-  std::string private_key;
-  std::string client_ca;
-};
-
 struct ServerOptions {
   std::vector<UnixListener> unix_listeners;
   std::vector<TcpListener> tcp_listeners;
   // For all TCP listeners. Without it they speak plaintext, which the configuration allows on
-  // loopback in development only.
-  std::optional<TlsFiles> tls;
+  // loopback in development only. Outlives the server.
+  const TlsFiles* tls = nullptr;
   bool reflection = true;
   // How many calls work at a time; the token's lanes, for a call mostly waits for one.
   int workers = 1;
+  // How many connections are open at a time, over all listeners, and how many calls on each.
+  int connections = 1000;
+  int streams_per_connection = 100;
 };
 
 // What the services are faces of.
@@ -63,7 +61,7 @@ class Server {
   // The rooms outlive the server. FAILED_PRECONDITION, naming the listener, if a socket is
   // taken by a live server or cannot be bound; a stale socket is replaced.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
-                                                       const Rooms& rooms);
+                                                       const Rooms& rooms, Log& log);
   // Shuts down at once, if Shutdown was not called.
   ~Server();
   Server(const Server&) = delete;
@@ -79,10 +77,11 @@ class Server {
  private:
   class Endpoint;
 
-  explicit Server(int workers);
+  Server(const ServerOptions& options, Log& log);
 
   std::unique_ptr<Workers> workers_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
+  Acceptor acceptor_;
   std::vector<std::string> tcp_addresses_;
 };
 

@@ -42,6 +42,7 @@ tls:
   certificate: /etc/strongroom/tls/server.pem
   private_key: /etc/strongroom/tls/server.key
   client_ca: /etc/strongroom/tls/clients.pem
+  client_crl: /etc/strongroom/tls/clients.crl
 token:
   module: /usr/lib/softhsm/libsofthsm2.so
   token: pkcs11:token=strongroom;serial=0123456789abcdef
@@ -51,6 +52,8 @@ store:
   path: /var/lib/strongroom/store.db
 limits:
   concurrent_pair_generations: 4
+  connections: 100000
+  streams_per_connection: 10000
 log:
   level: warning
 shutdown_grace_seconds: 0
@@ -99,12 +102,15 @@ TEST(ConfigTest, CompleteFileIsRead) {
   EXPECT_EQ(config.tls->certificate, "/etc/strongroom/tls/server.pem");
   EXPECT_EQ(config.tls->private_key, "/etc/strongroom/tls/server.key");
   EXPECT_EQ(config.tls->client_ca, "/etc/strongroom/tls/clients.pem");
+  EXPECT_EQ(config.tls->client_crl, "/etc/strongroom/tls/clients.crl");
   EXPECT_EQ(config.token.module, "/usr/lib/softhsm/libsofthsm2.so");
   EXPECT_EQ(config.token.token, "pkcs11:token=strongroom;serial=0123456789abcdef");
   EXPECT_EQ(config.token.pin_file, "/run/credentials/strongroomd.service/pin");
   EXPECT_EQ(config.token.lanes, 32);
   EXPECT_EQ(config.store_path, "/var/lib/strongroom/store.db");
   EXPECT_EQ(config.concurrent_pair_generations, 4);
+  EXPECT_EQ(config.connections, 100000);
+  EXPECT_EQ(config.streams_per_connection, 10000);
   EXPECT_EQ(config.log_level, LogLevel::kWarning);
   EXPECT_EQ(config.shutdown_grace, std::chrono::seconds(0));
 }
@@ -117,9 +123,33 @@ TEST(ConfigTest, WhatIsLeftOutHasADefault) {
   EXPECT_THAT(config.tcp, IsEmpty());
   EXPECT_FALSE(config.tls.has_value());
   EXPECT_EQ(config.concurrent_pair_generations, 1);
+  EXPECT_EQ(config.connections, 1000);
+  EXPECT_EQ(config.streams_per_connection, 100);
   EXPECT_GT(config.token.lanes, config.concurrent_pair_generations);
   EXPECT_EQ(config.log_level, LogLevel::kInfo);
   EXPECT_EQ(config.shutdown_grace, std::chrono::seconds(10));
+}
+
+TEST(ConfigTest, RevocationListsAreOptionalAndAPath) {
+  const std::string tls = "tls: {certificate: /c, private_key: /k, client_ca: /a";
+  ASSERT_OK_AND_ASSIGN(const Config config, Parse(RightAnd(absl::StrCat(tls, "}\n"))));
+  EXPECT_EQ(config.tls->client_crl, "");
+  EXPECT_THAT(Mistakes(RightAnd(absl::StrCat(tls, ", client_crl: clients.crl}\n"))),
+              ElementsAre(StartsWith("s.yaml:4: tls.client_crl: is \"clients.crl\"; ")));
+}
+
+TEST(ConfigTest, ConnectionsAndStreamsAreLimited) {
+  for (const char* wrong : {"0", "-1", "100001", "many", "1.5"}) {
+    EXPECT_THAT(Mistakes(RightAnd(absl::StrCat("limits: {connections: ", wrong, "}\n"))),
+                ElementsAre("s.yaml:4: limits.connections: has to be a whole number from 1 to "
+                            "100000"));
+  }
+  for (const char* wrong : {"0", "-1", "10001", "many", "1.5"}) {
+    EXPECT_THAT(
+        Mistakes(RightAnd(absl::StrCat("limits: {streams_per_connection: ", wrong, "}\n"))),
+        ElementsAre("s.yaml:4: limits.streams_per_connection: has to be a whole number from 1 to "
+                    "10000"));
+  }
 }
 
 TEST(ConfigTest, EveryMistakeIsReportedAtOnceInTheOrderOfLines) {

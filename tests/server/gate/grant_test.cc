@@ -84,10 +84,10 @@ TEST(GrantTest, MistakesAreNamedByTheirFields) {
     Reason reason;
     const char* message;
   } kCases[] = {
-      {[](GrantText& t) { t.grantee = ""; }, Reason::kMissingParameter, "grantee: "},
-      {[](GrantText& t) { t.grantee = "*"; }, Reason::kInvalidParameter, "grantee: "},
+      {[](GrantText& t) { t.grantee = ""; }, Reason::kMissingParameter, "grantee_principal: "},
+      {[](GrantText& t) { t.grantee = "*"; }, Reason::kInvalidParameter, "grantee_principal: "},
       {[](GrantText& t) { t.grantee = "spiffe://bank.example/*"; }, Reason::kInvalidParameter,
-       "grantee: "},
+       "grantee_principal: "},
       {[](GrantText& t) { t.retiring_principal = "a b"; }, Reason::kInvalidParameter,
        "retiring_principal: "},
       {[](GrantText& t) { t.operations = {}; }, Reason::kMissingParameter, "operations: "},

@@ -3,11 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
+#include "absl/time/time.h"
+#include "platform/clock.h"
 #include "server/core/error.h"
+#include "server/gate/client_certificates.h"
 #include "tests/server/core/reason_matchers.h"
+#include "tests/server/gate/test_authority.h"
 #include "tests/testing/status_matchers.h"
 
 namespace strongroom::gate {
@@ -54,35 +59,26 @@ TEST(IdentityTest, PlaintextIsLocalInDevelopmentOnly) {
   EXPECT_THAT(Production().PrincipalOf(PlaintextPeer()), Nobody());
 }
 
-TEST(IdentityTest, SpiffeIdComesBeforeDnsNames) {
-  EXPECT_THAT(Production().PrincipalOf(TlsPeer{{kSpiffe}, {}}), IsOkAndHolds(std::string(kSpiffe)));
-  EXPECT_THAT(Production().PrincipalOf(TlsPeer{{kSpiffe}, {"orders.bank.example"}}),
-              IsOkAndHolds(std::string(kSpiffe)));
-  EXPECT_THAT(Production().PrincipalOf(TlsPeer{{"https://bank.example", kSpiffe}, {}}),
-              IsOkAndHolds(std::string(kSpiffe)));
+TEST(IdentityTest, TlsClientIsWhomItsCertificateStandsFor) {
+  const absl::Time now = absl::Now();
+  const SystemClock clock;
+  testing::TestAuthority authority("clients", now - absl::Hours(1), now + absl::Hours(1));
+  const std::string certificate =
+      authority.Issue({{kSpiffe}, {}, now - absl::Hours(1), now + absl::Hours(1)});
+  ClientCertificates certificates(clock);
+  const IdentityPolicy policy({}, true, &certificates);
+  EXPECT_THAT(policy.PrincipalOf(TlsPeer{certificate}), FailsWith(core::Reason::kNoPermission));
+  ASSERT_OK_AND_ASSIGN(ClientTrust trust, ClientTrust::Create(authority.certificate()));
+  certificates.Use(std::make_shared<const ClientTrust>(std::move(trust)));
+  EXPECT_THAT(policy.PrincipalOf(TlsPeer{certificate}), IsOkAndHolds(std::string(kSpiffe)));
 }
 
-TEST(IdentityTest, CertificateWithTwoSpiffeIdsIsNobodys) {
-  const TlsPeer two = {{kSpiffe, "spiffe://bank.example/ns/payments/sa/admin"}, {}};
-  EXPECT_THAT(Production().PrincipalOf(two), Nobody());
-  // Its DNS name does not help it.
-  EXPECT_THAT(Production().PrincipalOf(TlsPeer{two.uris, {"orders.bank.example"}}), Nobody());
-  EXPECT_THAT(Production().PrincipalOf(TlsPeer{{kSpiffe, kSpiffe}, {}}), Nobody());
-}
-
-TEST(IdentityTest, FirstDnsNameStandsInForASpiffeId) {
-  EXPECT_THAT(Production().PrincipalOf(TlsPeer{{}, {"orders.bank.example", "alt.bank.example"}}),
-              IsOkAndHolds(std::string("orders.bank.example")));
-  EXPECT_THAT(Production().PrincipalOf(TlsPeer{{"https://bank.example"}, {"orders.bank.example"}}),
-              IsOkAndHolds(std::string("orders.bank.example")));
-}
-
-TEST(IdentityTest, CertificateWithoutANameIsNobodys) {
-  for (const IdentityPolicy* policy : {&Production(), &Development()}) {
-    EXPECT_THAT(policy->PrincipalOf(TlsPeer{}), Nobody());
-    EXPECT_THAT(policy->PrincipalOf(TlsPeer{{"https://bank.example"}, {}}), Nobody());
-    EXPECT_THAT(policy->PrincipalOf(TlsPeer{{}, {""}}), Nobody());
-  }
+TEST(IdentityTest, TlsClientWithoutACertificateIsNobody) {
+  const SystemClock clock;
+  const ClientCertificates certificates(clock);
+  EXPECT_THAT(IdentityPolicy({}, true, &certificates).PrincipalOf(TlsPeer{}), Nobody());
+  EXPECT_THAT(Development().PrincipalOf(TlsPeer{}), Nobody());
+  EXPECT_THAT(Production().PrincipalOf(TlsPeer{"any"}), Nobody());
 }
 
 }  // namespace
