@@ -136,7 +136,10 @@ absl::Status Gate::Admit(Call& call) const {
   call.principal_ = *std::move(principal);
   if (parts_.trail != nullptr) {
     const absl::Status writable = parts_.trail->CheckWritable();
-    if (!writable.ok()) return TrailUnavailable(writable);
+    if (!writable.ok()) {
+      call.refused_by_trail_ = true;
+      return TrailUnavailable(writable);
+    }
   }
   return parts_.rate_limiter.Take(call.principal_, call.operation.info().operation_class,
                                   call.arrival_);
@@ -192,7 +195,7 @@ absl::Status Gate::Conclude(const Call& call, absl::Status outcome) const {
 }
 
 absl::Status Gate::Record(const Call& call, const absl::Status& outcome) const {
-  if (parts_.trail == nullptr) return absl::OkStatus();
+  if (parts_.trail == nullptr || call.refused_by_trail_) return absl::OkStatus();
   const std::string operation = call.operation.FullName();
   audit::Record record;
   record.request_id = call.request_id;

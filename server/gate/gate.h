@@ -91,6 +91,8 @@ class Call {
   const std::chrono::steady_clock::time_point arrival_;
   std::string principal_;
   Stage stage_ = Stage::kBegun;
+  // Whether the trail refused the call before it began; the trail counts it then.
+  bool refused_by_trail_ = false;
   std::string grant_id_;
 };
 
