@@ -11,6 +11,8 @@ source "$repository/deploy/quickstart/server.sh"
 source "$repository/deploy/quickstart/table.sh"
 # shellcheck source=deploy/quickstart/checks.sh
 source "$repository/deploy/quickstart/checks.sh"
+# shellcheck source=deploy/quickstart/authority.sh
+source "$repository/deploy/quickstart/authority.sh"
 
 readonly default_home_name=strongroom-quickstart
 readonly alias_name=alias/demo
@@ -20,21 +22,23 @@ usage() {
 Usage: deploy/quickstart.sh [--serve] [--json FILE] [--home DIR] [--bin DIR]
 
 Installs the Debian packages that are missing (as root), builds, makes a SoftHSM token with a random
-PIN, starts strongroomd on a unix socket and on loopback TCP, creates a key with $alias_name,
-rotates it once, and runs every data-key operation of both services through the strongroom command.
-Each result is opened again and checked, and refused to whoever gives another binding. Prints a
-table. A second run uses the token and the key that are there.
+PIN and certificates of an authority of its own, starts strongroomd on a unix socket and on loopback
+TCP with TLS, creates a key with $alias_name and a policy, rotates it once, and runs every data-key
+operation of both services through the strongroom command. Each result is opened again and checked,
+and refused to whoever gives another binding. Prints a table; shows a caller who is denied, and
+verifies the audit trail. A second run uses the token and the key that are there.
 
   --serve      leave the server running in the foreground; Ctrl-C stops it
   --json FILE  write the table as JSON too
-  --home DIR   where the token, its PIN and the database are kept; only you can read it
+  --home DIR   where the token, its PIN, the certificates, the database and the audit trail are kept;
+               only you can read it
                [\$STRONGROOM_HOME, else ~/.local/share/$default_home_name,
                else \${TMPDIR:-/tmp}/$default_home_name-UID]
   --bin DIR    use strongroomd, strongroom and init_token from DIR; install and build nothing
   --help       show this
 
-KmsService is called through the unix socket, KmsInstanceService through TCP. Times are of the whole
-command, its start included. For trying out: deploy/README.md says what production is like.
+KmsService is called through the unix socket, as an operator; KmsInstanceService through TCP, as an
+application with a client certificate. Times are of the whole command, its start included. For trying out: deploy/README.md says what production is like.
 
 Exit codes: 0 all is well, 1 something failed, 64 wrong arguments.
 END
@@ -159,7 +163,8 @@ serve() {
 
 strongroomd is serving; Ctrl-C stops it. Its log is $server_log
   unix:$socket (as principal "quickstart")
-  $tcp_address (plaintext, on loopback only, as principal "local")
+  $tcp_address (TLS: with $tls/application.pem and .key as
+      principal "$trust_domain/application")
 Try:
   $bin/strongroom --address unix:$socket data-key generate \\
       --key-id $alias_name --ciphertext-out demo.blob --plaintext-out demo.key
@@ -172,7 +177,7 @@ main() {
   parse_arguments "$@"
   # The command's own variables are for other servers than the one started here.
   unset "${!STRONGROOM_@}"
-  work='' server_pid=''
+  work='' server_pid='' caller=application
   trap clean_up EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
@@ -182,13 +187,15 @@ main() {
   check_programs
   lock_home
   make_work_folder
-  say "Preparing the token in $home"
+  say "Preparing the token and certificates in $home"
+  prepare_certificates
   prepare_token
   say 'Starting strongroomd'
   start_server
   prepare_key
   say "Running every data-key operation under $alias_name ($key_id); sizes in bytes"
   check_everything
+  check_authority
   [[ -z $json_file ]] || write_json "$json_file"
   report_outcome
   if $serve; then

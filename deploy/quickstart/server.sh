@@ -1,7 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # it shares its variables with quickstart.sh
-# Part of quickstart.sh: the token, the server and the key.
+# Part of quickstart.sh: the token, the certificates, the server and the key.
 
 readonly token_label=strongroom-quickstart
+# Of the principals' SPIFFE ids.
+readonly trust_domain=spiffe://quickstart.example
 readonly start_seconds=30
 # More than the configuration's shutdown_grace_seconds.
 readonly stop_seconds=15
@@ -27,13 +29,26 @@ log.level = ERROR
 END
   cat >"$home/strongroomd.yaml" <<END
 # Written by deploy/quickstart.sh, for trying out. deploy/strongroomd.yaml is for production.
-development: true
 listen:
   unix:
     - path: $socket
       principal: quickstart
   tcp:
     - address: 127.0.0.1:0  # a free port
+tls:
+  certificate: $tls/server.pem
+  private_key: $tls/server.key
+  client_ca: $tls/ca.pem
+policy:
+  # What the application may do with the key is in the key's own policy.
+  - id: operator
+    principals: [quickstart]
+    operations: ["*"]
+  - id: random bytes for everybody
+    principals: ["$trust_domain/*"]
+    operations: [GenerateRandom]
+audit:
+  directory: $home/audit
 token:
   module: /usr/lib/softhsm/libsofthsm2.so
   token: $token_label
@@ -44,6 +59,35 @@ END
   umask "$old_umask"
   SOFTHSM2_CONF=$home/softhsm2.conf "$bin/init_token" --label "$token_label" \
     --pin-file "$home/pin" --so-pin-file "$home/so-pin" || fail 'cannot make the token'
+}
+
+# Makes an authority, and certificates of it for the server, for an application that will get leave,
+# and for a stranger who will get none: for a month, anew if they run out tomorrow. Sets tls.
+prepare_certificates() {
+  readonly tls=$home/tls
+  local old_umask
+  old_umask=$(umask)
+  umask 077
+  mkdir -p "$tls"
+  if ! openssl x509 -in "$tls/stranger.pem" -noout -checkend 86400 >/dev/null 2>&1; then
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 31 \
+      -subj '/CN=Strongroom quickstart authority' -addext 'keyUsage=critical,keyCertSign,cRLSign' \
+      -keyout "$tls/ca.key" -out "$tls/ca.pem" 2>/dev/null || fail 'cannot make an authority'
+    issue server serverAuth 'DNS:localhost,IP:127.0.0.1'
+    issue application clientAuth "URI:$trust_domain/application"
+    issue stranger clientAuth "URI:$trust_domain/stranger"
+  fi
+  umask "$old_umask"
+}
+
+# issue NAME USAGE ALTERNATIVE-NAMES: a key and its certificate.
+issue() {
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+    -keyout "$tls/$1.key" -out "$tls/$1.csr" 2>/dev/null &&
+    openssl x509 -req -in "$tls/$1.csr" -CA "$tls/ca.pem" -CAkey "$tls/ca.key" -days 30 \
+      -extfile <(printf 'extendedKeyUsage=%s\nsubjectAltName=%s\n' "$2" "$3") \
+      -out "$tls/$1.pem" 2>/dev/null || fail "cannot make a certificate for $1"
+  rm "$tls/$1.csr"
 }
 
 # Starts strongroomd and waits until it serves. Sets server_pid, server_log and tcp_address.
@@ -88,11 +132,13 @@ stop_server() {
 }
 
 # ask SERVICE COMMAND...: runs the strongroom command against the listener that stands for the
-# service. Sets ask_ms; the answer is in $work/answer, an error in $work/error, both in JSON.
+# service, over TCP with the certificate of the caller (the application, unless `caller` says
+# otherwise). Sets ask_ms; the answer is in $work/answer, an error in $work/error, both in JSON.
 ask() {
   local -a where=(--address "unix:$socket")
   if [[ $1 == KmsInstanceService ]]; then
-    where=(--address "$tcp_address" --allow-plaintext-loopback --service instance)
+    where=(--address "$tcp_address" --service instance --tls-ca "$tls/ca.pem"
+      --tls-cert "$tls/$caller.pem" --tls-key "$tls/$caller.key")
   fi
   local begin=$EPOCHREALTIME status=0
   "$bin/strongroom" "${@:2}" "${where[@]}" --output json >"$work/answer" 2>"$work/error" ||
@@ -130,6 +176,12 @@ prepare_key() {
     ask_or_fail key describe "$alias_name"
   fi
   key_id=$(answer_field key_id)
+  cat >"$work/policy.json" <<END
+{"statements": [{"statementId": "application", "principals": ["$trust_domain/application"],
+                 "operations": ["group:use"]}]}
+END
+  ask_or_fail key policy put "$alias_name" --file "$work/policy.json"
+  ask_or_fail key describe "$alias_name"
   initial_version=$(answer_field initial_key_version_id)
   primary_version=$(answer_field primary_key_version_id)
   [[ -n $initial_version && $initial_version != "$primary_version" ]] ||
