@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +19,8 @@ void HardenProcess() {
   setrlimit(RLIMIT_CORE, &no_core);
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   umask(0077);
+  // A file at its size limit is an error of write(2), and not the end of the process.
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 void NotifyServiceManager(absl::string_view state) {
