@@ -95,7 +95,7 @@ absl::StatusOr<Report> CreateKey(const Client& client, const CreateKeyRequest& a
 }
 
 absl::StatusOr<Report> DescribeKey(const Client& client, const KeyArguments& arguments) {
-  return ToReport(client.keys().Describe(arguments.key_id));
+  return ToReport(client.keys().Describe({.key_id = arguments.key_id}));
 }
 
 absl::StatusOr<Report> ListKeys(const Client& client, const ListArguments& arguments) {

@@ -155,7 +155,7 @@ TEST_F(ClientTest, ChangesOfKeysAndAliasesAreSentOnce) {
 TEST_F(ClientTest, ReadsOfKeysAndAliasesAreTriedAgain) {
   const KeyManagementClient& keys = client_->keys();
   const std::pair<const char*, std::function<absl::Status()>> calls[] = {
-      {"DescribeKey", [&] { return keys.Describe("k").status(); }},
+      {"DescribeKey", [&] { return keys.Describe({.key_id = "k"}).status(); }},
       {"ListKeys", [&] { return keys.List().status(); }},
       {"ListKeyVersions", [&] { return keys.ListVersions({}).status(); }},
       {"ListAliases", [&] { return keys.ListAliases().status(); }},
@@ -594,7 +594,7 @@ TEST_F(ClientTest, KeysAreUnpacked) {
   answer.set_request_id("request");
   v1::DescribeKeyRequest seen;
   Expect(server_.get(), "strongroom.v1.KeyManagementService/DescribeKey", answer, &seen);
-  ASSERT_OK_AND_ASSIGN(const KeyResult result, client_->keys().Describe("alias/a"));
+  ASSERT_OK_AND_ASSIGN(const KeyResult result, client_->keys().Describe({.key_id = "alias/a"}));
   EXPECT_EQ(seen.key_id(), "alias/a");
   EXPECT_EQ(result.key.key_id, "id");
   EXPECT_EQ(result.key.state, KeyState::kDisabled);
