@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "client/key_policy_messages.h"
 #include "client/secret_fields.h"
 #include "client/unary_call.h"
 #include "strongroom/v1/key_management_service.grpc.pb.h"
@@ -29,60 +30,12 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time) {
   return timestamp;
 }
 
-template <typename Strings>
-std::vector<std::string> ToVector(const Strings& strings) {
-  return {strings.begin(), strings.end()};
-}
-
-EncryptionContextConditions ToConditions(const v1::EncryptionContextConditions& conditions) {
-  return {
-      .equals = {conditions.encryption_context_equals().begin(),
-                 conditions.encryption_context_equals().end()},
-      .subset = {conditions.encryption_context_subset().begin(),
-                 conditions.encryption_context_subset().end()},
-  };
-}
-
-// The other way: into the field that `mutable_field` gets, unless there are no conditions.
-template <typename GetField>
-void SetConditions(const EncryptionContextConditions& conditions, GetField mutable_field) {
-  if (conditions.equals.empty() && conditions.subset.empty()) return;
-  v1::EncryptionContextConditions& field = *mutable_field();
-  field.mutable_encryption_context_equals()->insert(conditions.equals.begin(),
-                                                    conditions.equals.end());
-  field.mutable_encryption_context_subset()->insert(conditions.subset.begin(),
-                                                    conditions.subset.end());
-}
-
-KeyPolicy ToPolicy(const v1::KeyPolicy& message) {
-  KeyPolicy policy;
-  for (const v1::PolicyStatement& statement : message.statements()) {
-    policy.statements.push_back({
-        .statement_id = statement.statement_id(),
-        .principals = ToVector(statement.principals()),
-        .operations = ToVector(statement.operations()),
-        .conditions = ToConditions(statement.conditions()),
-    });
-  }
-  return policy;
-}
-
-void SetPolicy(const KeyPolicy& policy, v1::KeyPolicy* message) {
-  for (const PolicyStatement& from : policy.statements) {
-    v1::PolicyStatement& to = *message->add_statements();
-    to.set_statement_id(from.statement_id);
-    to.mutable_principals()->Assign(from.principals.begin(), from.principals.end());
-    to.mutable_operations()->Assign(from.operations.begin(), from.operations.end());
-    SetConditions(from.conditions, [&to] { return to.mutable_conditions(); });
-  }
-}
-
 Grant ToItem(const v1::Grant& grant) {
   Grant item{
       .grant_id = grant.grant_id(),
       .key_id = grant.key_id(),
       .grantee_principal = grant.grantee_principal(),
-      .operations = ToVector(grant.operations()),
+      .operations = {grant.operations().begin(), grant.operations().end()},
       .constraints = ToConditions(grant.constraints()),
       .retiring_principal = grant.retiring_principal(),
       .issuing_principal = grant.issuing_principal(),
@@ -186,7 +139,7 @@ absl::StatusOr<KeyResult> KeyManagementClient::Create(const CreateKeyRequest& re
                                                       const CallOptions& call) const {
   v1::CreateKeyRequest message;
   message.set_description(request.description);
-  if (request.policy.has_value()) SetPolicy(*request.policy, message.mutable_policy());
+  if (request.policy.has_value()) *message.mutable_policy() = ToMessage(*request.policy);
   return rpc_->Call(&Stub::CreateKey, message, CallKind::kOnce, call, kToKeyResult);
 }
 
@@ -264,7 +217,7 @@ absl::StatusOr<Page<Alias>> KeyManagementClient::ListAliases(const ListAliasesRe
 absl::StatusOr<DoneResult> KeyManagementClient::PutPolicy(const PutKeyPolicyRequest& request,
                                                           const CallOptions& call) const {
   auto message = WithKeyId<v1::PutKeyPolicyRequest>(request.key_id);
-  SetPolicy(request.policy, message.mutable_policy());
+  *message.mutable_policy() = ToMessage(request.policy);
   return rpc_->Call(&Stub::PutKeyPolicy, message, CallKind::kOnce, call, kToDoneResult);
 }
 
@@ -283,7 +236,9 @@ absl::StatusOr<CreateGrantResult> KeyManagementClient::CreateGrant(
   auto message = WithKeyId<v1::CreateGrantRequest>(request.key_id);
   message.set_grantee_principal(request.grantee_principal);
   message.mutable_operations()->Assign(request.operations.begin(), request.operations.end());
-  SetConditions(request.constraints, [&message] { return message.mutable_constraints(); });
+  if (!IsEmpty(request.constraints)) {
+    *message.mutable_constraints() = ToMessage(request.constraints);
+  }
   if (request.expire_time.has_value()) {
     *message.mutable_expire_time() = ToTimestamp(*request.expire_time);
   }

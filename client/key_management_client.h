@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/client_options.h"
-#include "client/encryption_context.h"
+#include "client/key_policy.h"
 #include "platform/secret_bytes.h"
 
 namespace grpc {
@@ -54,32 +54,6 @@ struct Alias {
   std::string key_id = {};
   absl::Time create_time = absl::UnixEpoch();
   absl::Time update_time = absl::UnixEpoch();
-};
-
-// Who may do what with a key, beside whom the service's configuration lets: what a statement of its
-// policy or a grant allows. authority.proto says which principals and operations can be named.
-
-// What an encryption context has to be; no conditions if both are empty.
-struct EncryptionContextConditions {
-  // The context is this, no more and no less.
-  EncryptionContext equals = {};
-  // The context has these pairs, and may have more.
-  EncryptionContext subset = {};
-};
-
-struct PolicyStatement {
-  // A name for people, at most 128 bytes; may be empty.
-  std::string statement_id = {};
-  // 1 to 100, e.g. "spiffe://example.org/billing" or "spiffe://example.org/billing/*".
-  std::vector<std::string> principals = {};
-  // E.g. "Decrypt", "KmsService.Decrypt", "group:use", "*".
-  std::vector<std::string> operations = {};
-  EncryptionContextConditions conditions = {};
-};
-
-struct KeyPolicy {
-  // 1 to 100, together at most 32 KiB; one that allows is enough.
-  std::vector<PolicyStatement> statements = {};
 };
 
 // Leave for one principal to do some operations with one key. Ids are UUIDs in lower case.
