@@ -18,9 +18,6 @@ namespace strongroom::audit {
 namespace {
 
 constexpr absl::string_view kSealDomain = "strongroom-audit-seal-v1";
-// How long records wait for the MAC of a seal. A token takes microseconds to milliseconds; one that
-// hangs must not take the service with it.
-constexpr std::chrono::milliseconds kSealPatience{500};
 // How soon a seal that failed is tried again.
 constexpr absl::Duration kSealRetry = absl::Seconds(1);
 
@@ -185,8 +182,8 @@ absl::StatusOr<bool> Trail::VerifySeal(int64_t sequence, const Hash& prev, const
 
 absl::Status Trail::Ready() {
   while (held_ && Now() < held_until_) released_.WaitUntil(mu_, held_until_);
-  if (broken_.ok()) return absl::OkStatus();
-  if (busy_ || Now() < next_try_) return broken_;
+  if (!IsBroken()) return absl::OkStatus();
+  if (busy_ || Now() < next_try_) return Broken();
   return Recover();
 }
 
@@ -221,14 +218,14 @@ absl::Status Trail::Commit() {
       Flush();
     }
   }
-  return batch->status;
+  return batch->error.empty() ? absl::OkStatus() : absl::UnavailableError(batch->error);
 }
 
 void Trail::Flush() {
   busy_ = true;
-  writing_.clear();
-  writing_.swap(pending_);
-  const std::string& bytes = writing_;
+  std::string bytes = std::move(spare_);
+  bytes.clear();
+  bytes.swap(pending_);
   const std::shared_ptr<Batch> batch = std::move(batch_);
   batch_ = nullptr;
   const Head head = head_;
@@ -236,7 +233,7 @@ void Trail::Flush() {
   const int64_t size = file_size_;
   const bool sync = options_.fsync == Fsync::kAlways;
   mu_.unlock();
-  absl::Status status = file->Append(bytes, size, sync);
+  const absl::Status status = file->Append(bytes, size, sync);
   mu_.lock();
   busy_ = false;
   if (status.ok()) {
@@ -244,33 +241,34 @@ void Trail::Flush() {
     file_size_ = size + static_cast<int64_t>(bytes.size());
     if (sync) synced_ = head.sequence;
     // A failed sync meanwhile took back all that was not written then.
-    if (!broken_.ok()) head_ = written_;
+    if (IsBroken()) head_ = written_;
     if (size < options_.max_file_bytes && file_size_ >= options_.max_file_bytes) {
+      full_ = true;
       wake_.NotifyOne();
     }
   } else {
     Fail(status);
+    batch->error = broken_;
   }
-  batch->status = std::move(status);
   batch->done = true;
+  spare_ = std::move(bytes);
   if (waiting_ > 0) done_.NotifyAll();
 }
 
 void Trail::Fail(const absl::Status& status) {
-  broken_ =
-      absl::UnavailableError(absl::StrCat("the audit trail cannot be written: ", status.message()));
+  broken_ = absl::StrCat("the audit trail cannot be written: ", status.message());
   next_try_ = After(options_.retry_interval);
   head_ = written_;
   pending_.clear();
   if (batch_ != nullptr) {
-    batch_->status = broken_;
+    batch_->error = broken_;
     batch_->done = true;
     batch_ = nullptr;
     done_.NotifyAll();
   }
   // Said once, and not at each attempt to recover.
   if (writable_.exchange(false)) {
-    log_.Write(LogLevel::kError, "audit_unwritable", {{"detail", broken_.message()}});
+    log_.Write(LogLevel::kError, "audit_unwritable", {{"detail", broken_}});
   }
 }
 
@@ -291,12 +289,11 @@ absl::Status Trail::Recover() {
   busy_ = false;
   if (waiting_ > 0) done_.NotifyAll();
   if (!fresh.ok()) {
-    broken_ = absl::UnavailableError(
-        absl::StrCat("the audit trail cannot be written: ", fresh.status().message()));
-    return broken_;
+    broken_ = absl::StrCat("the audit trail cannot be written: ", fresh.status().message());
+    return Broken();
   }
   if (*fresh != nullptr) UseFile(*std::move(fresh), 0);
-  broken_ = absl::OkStatus();
+  broken_.clear();
   const int64_t refused = std::exchange(refused_, 0);
   std::string members = ",\"type\":\"recovered\"";
   AppendMember("refused", refused, members);
@@ -305,11 +302,10 @@ absl::Status Trail::Recover() {
     refused_ += refused;
     return status;
   }
-  if (broken_.ok()) {
-    writable_ = true;
-    log_.Write(LogLevel::kWarning, "audit_writable", {{"refused", refused}});
-  }
-  return broken_;
+  if (IsBroken()) return Broken();
+  writable_ = true;
+  log_.Write(LogLevel::kWarning, "audit_writable", {{"refused", refused}});
+  return absl::OkStatus();
 }
 
 void Trail::UseFile(std::shared_ptr<File> file, int64_t size) {
@@ -322,20 +318,18 @@ void Trail::Run() {
   MutexLock lock(mu_);
   Time next_sync = After(options_.fsync_interval);
   Time next_seal = After(options_.seal_interval);
-  // Not before this, after one that failed.
-  Time next_rotation = {};
   while (!stopping_) {
     const Time now = Now();
-    if (now >= next_sync) {
+    const bool tick = now >= next_sync;
+    if (tick) {
       next_sync = After(options_.fsync_interval);
-      if (broken_.ok()) (void)Sync();
+      if (!IsBroken()) (void)Sync();
     }
-    if (now >= next_seal || (now >= next_rotation && RotationIsDue())) {
-      if (Seal()) {
-        next_seal = After(options_.seal_interval);
-      } else {
-        next_seal = next_rotation = After(std::min(options_.seal_interval, kSealRetry));
-      }
+    const bool look = std::exchange(full_, false) || tick;
+    if (now >= next_seal || (look && RotationIsDue())) {
+      const bool done = Seal();
+      next_seal =
+          After(done ? options_.seal_interval : std::min(options_.seal_interval, kSealRetry));
       continue;
     }
     wake_.WaitUntil(mu_, std::min(next_sync, next_seal));
@@ -343,16 +337,16 @@ void Trail::Run() {
 }
 
 bool Trail::RotationIsDue() {
-  return broken_.ok() && file_size_ > 0 &&
+  return !IsBroken() && file_size_ > 0 &&
          (file_size_ >= options_.max_file_bytes ||
           clock_.Now() - file_began_ >= options_.max_file_age);
 }
 
 bool Trail::Seal() {
-  if (!broken_.ok()) return false;
+  if (IsBroken()) return false;
   if (head_ == sealed_ && saved_ && !RotationIsDue()) return true;
   held_ = true;
-  held_until_ = Now() + kSealPatience;
+  held_until_ = After(options_.seal_patience);
   const bool sealed = head_ == sealed_ || SealHead();
   if (sealed && RotationIsDue() && head_ == sealed_) Rotate();
   held_ = false;
@@ -383,7 +377,7 @@ bool Trail::SealHead() {
                {{"detail", mac.ok() ? "the token took too long" : mac.status().message()}});
     return false;
   }
-  if (!broken_.ok()) return false;
+  if (IsBroken()) return false;
   // The end of a file: nothing more may come before the next is there.
   if (RotationIsDue()) held_until_ = Time::max();
   std::string members = ",\"type\":\"seal\",\"mac\":\"";

@@ -68,6 +68,9 @@ class Trail {
     absl::Duration max_file_age = absl::Hours(24);
     // Records are sealed this long after they are written, at the latest.
     absl::Duration seal_interval = absl::Seconds(10);
+    // How long records wait for the MAC of a seal. A token takes microseconds to milliseconds; one
+    // that hangs must not take the service with it.
+    absl::Duration seal_patience = absl::Milliseconds(500);
     std::string server_version;
     // While the trail cannot be written, how often that is tried.
     absl::Duration retry_interval = absl::Milliseconds(100);
@@ -76,7 +79,7 @@ class Trail {
   };
 
   // Makes the MACs; in production the token. Thread-safe. Records wait for it, but not longer than
-  // half a second: one that is slower never seals while there are calls.
+  // Options::seal_patience: one that is slower never seals while there are calls.
   using Sealer = std::function<absl::StatusOr<Mac>(absl::Span<const uint8_t> message)>;
 
   // Remembers the newest seal elsewhere, so that it is found when the end of the trail is cut off
@@ -125,7 +128,9 @@ class Trail {
   // Lines that are written together.
   struct Batch {
     bool done = false;
-    absl::Status status;
+    // Why they were not written, or empty. Each writer makes a Status of its own: Debian's Abseil
+    // is built without ThreadSanitizer, which sees a race where threads share one.
+    std::string error;
   };
 
   Trail(Options options, Sealer sealer, HeadKeeper& keeper, const Clock& clock, Log& log,
@@ -137,8 +142,8 @@ class Trail {
 
   // Waits for a seal that is being made, and tries to recover if the trail is broken.
   absl::Status Ready() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Chains a line with these members to those that are pending. Only if broken_ is OK, or to
-  // recover.
+  // Chains a line with these members to those that are pending. Only if the trail is
+  // not broken.
   void Append(absl::string_view members) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Returns once what is pending is written. Releases mu_ meanwhile.
   absl::Status Commit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -146,6 +151,10 @@ class Trail {
   void Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes back all that is not written, and refuses calls until Recover succeeds.
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsBroken() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !broken_.empty(); }
+  absl::Status Broken() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return absl::UnavailableError(broken_);
+  }
   absl::Status Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void UseFile(std::shared_ptr<File> file, int64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // A line of another type than "call".
@@ -183,7 +192,8 @@ class Trail {
   std::shared_ptr<Batch> batch_ ABSL_GUARDED_BY(mu_);
   // Whether somebody uses file_ to write, without mu_.
   bool busy_ ABSL_GUARDED_BY(mu_) = false;
-  std::string writing_ ABSL_GUARDED_BY(mu_);
+  // A buffer to be used again.
+  std::string spare_ ABSL_GUARDED_BY(mu_);
   int waiting_ ABSL_GUARDED_BY(mu_) = 0;
   CondVar done_;
 
@@ -192,8 +202,8 @@ class Trail {
   // When the file's first line was written.
   absl::Time file_began_ ABSL_GUARDED_BY(mu_);
 
-  // Why the trail cannot be written, while it cannot.
-  absl::Status broken_ ABSL_GUARDED_BY(mu_);
+  // Why the trail cannot be written, while it cannot; else empty.
+  std::string broken_ ABSL_GUARDED_BY(mu_);
   std::atomic<bool> writable_{true};
   Time next_try_ ABSL_GUARDED_BY(mu_);
   int64_t refused_ ABSL_GUARDED_BY(mu_) = 0;
@@ -209,6 +219,8 @@ class Trail {
   // The newest record that is known to be on the disk.
   int64_t synced_ ABSL_GUARDED_BY(mu_) = 0;
 
+  // The file has just become large; its age is looked at now and then.
+  bool full_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   CondVar wake_;
   std::thread thread_;

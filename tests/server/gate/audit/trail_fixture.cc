@@ -22,6 +22,7 @@ absl::StatusOr<Mac> FakeToken::MakeMac(absl::Span<const uint8_t> message) {
     ++attempts_;
     asked_.NotifyAll();
   }
+  on_mac();
   if (away_) return absl::UnavailableError("the token is away");
   constexpr char kKey[] = "a key that never leaves";
   Mac mac;
@@ -33,6 +34,11 @@ void FakeToken::AwaitAttempts(int attempts) {
   MutexLock lock(mu_);
   const int until = attempts_ + attempts;
   while (attempts_ < until) asked_.Wait(mu_);
+}
+
+int FakeToken::attempts() {
+  MutexLock lock(mu_);
+  return attempts_;
 }
 
 absl::StatusOr<std::optional<Head>> FakeKeeper::Load() {
@@ -62,6 +68,8 @@ TrailFixture::TrailFixture() {
   options.directory = absl::StrCat(*testing::MakeTestDirectory(), "/audit");
   options.server_version = "1.2.3";
   options.seal_interval = absl::Hours(1);
+  options.fsync_interval = absl::Hours(1);
+  options.seal_patience = absl::Hours(1);
   options.retry_interval = absl::ZeroDuration();
 }
 

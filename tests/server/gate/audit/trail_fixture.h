@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +44,10 @@ class FakeToken {
   void SetAway(bool away) { away_ = away; }
   // Returns once `attempts` more MACs were asked for.
   void AwaitAttempts(int attempts);
+  int attempts();
+
+  // Called for each MAC before it is made. Set it before the trail is opened.
+  std::function<void()> on_mac = [] {};
 
  private:
   std::atomic<bool> away_{false};

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -255,6 +256,52 @@ TEST_F(TrailTest, RecordsGoOnWhileTheTokenIsAway) {
   // The file was made before the seal was remembered.
   EXPECT_THAT(FilesIn(directory()),
               ElementsAre("audit-00000000000000000001.jsonl", "audit-00000000000000000007.jsonl"));
+  ExpectWhole();
+}
+
+TEST_F(TrailTest, RecordsWaitWhileASealIsMade) {
+  // A token that takes its time: without waiting, the chain would be another when it answers.
+  trail_.token.on_mac = [] {
+    for (int i = 0; i < 5; ++i) std::this_thread::yield();
+  };
+  trail_.options.seal_interval = absl::Microseconds(100);
+  ASSERT_OK(trail_.Open());
+  std::atomic<bool> enough{false};
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 3; ++i) {
+    writers.emplace_back([this, &enough] {
+      while (!enough) EXPECT_OK(trail_.trail().Write(SampleRecord()));
+    });
+  }
+  int64_t sealed = 0;
+  for (int i = 0; i < 10; ++i) sealed = trail_.keeper.AwaitSaved(sealed + 1).sequence;
+  enough = true;
+  for (std::thread& writer : writers) writer.join();
+  trail_.Close();
+  int seals = 0;
+  for (const std::string& type : Types()) seals += type == "seal" ? 1 : 0;
+  EXPECT_EQ(seals, trail_.token.attempts());
+  ExpectWhole();
+}
+
+TEST_F(TrailTest, RecordsDoNotWaitForATokenThatHangs) {
+  std::promise<void> asked;
+  std::promise<void> released;
+  std::atomic<int> calls{0};
+  trail_.token.on_mac = [&] {
+    if (++calls > 1) return;
+    asked.set_value();
+    released.get_future().wait();
+  };
+  trail_.options.seal_patience = absl::Milliseconds(1);
+  trail_.options.seal_interval = absl::Milliseconds(1);
+  ASSERT_OK(trail_.Open());
+  asked.get_future().wait();
+  ASSERT_OK(trail_.WriteCalls(1));
+  released.set_value();
+  // The seal that was of another chain is not written.
+  trail_.keeper.AwaitSaved(3);
+  EXPECT_THAT(Types(), ElementsAre("start", "call", "seal"));
   ExpectWhole();
 }
 
@@ -620,6 +667,20 @@ TEST_F(SyncTest, AlwaysWithAFailingDiskLeavesNothing) {
   failing_ = false;
   ASSERT_OK(trail_.WriteCalls(1));
   EXPECT_THAT(Types(), ElementsAre("start", "call", "recovered", "call"));
+  ExpectWhole();
+}
+
+TEST_F(SyncTest, IntervalWithAFailingDiskRefuses) {
+  trail_.options.fsync_interval = absl::Milliseconds(1);
+  trail_.options.retry_interval = absl::Hours(1);
+  ASSERT_OK(trail_.Open());
+  failing_ = true;
+  ASSERT_OK(trail_.WriteCalls(1));
+  while (trail_.trail().CheckWritable().ok()) std::this_thread::yield();
+  EXPECT_THAT(trail_.WriteCalls(1), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("sync")));
+  failing_ = false;
+  trail_.Close();
+  EXPECT_THAT(Types(), ElementsAre("start", "call", "recovered", "stop", "seal"));
   ExpectWhole();
 }
 
