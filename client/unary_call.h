@@ -44,8 +44,9 @@ absl::Status FromGrpcStatus(const grpc::Status& status);
 
 // Makes `attempt` until it succeeds or RetrySchedule has had enough.
 //
-// INVALID_ARGUMENT, and nothing is sent, for a grant token of `metadata` that cannot be one: gRPC
-// ends the process over metadata of a wrong form. The message does not have the token.
+// INVALID_ARGUMENT, and nothing is sent, for a grant token of `metadata` that cannot be one: over
+// metadata of a wrong form gRPC logs it, token and all, and ends the process. The message does not
+// have the token.
 absl::Status CallWithRetries(const ClientOptions& client, CallKind kind, const CallOptions& call,
                              absl::FunctionRef<grpc::Status(grpc::ClientContext*)> attempt,
                              const CallMetadata& metadata = {});

@@ -81,7 +81,21 @@ TEST_F(AuditCommandTest, WholeTrailIsIntact) {
   EXPECT_EQ(json["head_sequence"], 7);
   EXPECT_EQ(json["unsealed_records"], 1);
   EXPECT_FALSE(json.contains("first_bad_sequence"));
-  EXPECT_THAT(Verify().out, HasSubstr("Verdict           intact\n"));
+  EXPECT_EQ("\n" + Verify().out, R"(
+Verdict           intact
+Records           7
+Files             1
+First sequence    1
+Last sequence     7
+First time        2023-11-14T22:13:20.123456Z
+Last time         2023-11-14T22:13:20.123456Z
+Seals             1
+Seals checked     yes
+Confirmed seals   1
+Head sequence     7
+Unsealed records  1
+Being written     no
+)");
 }
 
 TEST_F(AuditCommandTest, OfflineTheChainIsCheckedAndItSaysSo) {
@@ -109,8 +123,25 @@ TEST_F(AuditCommandTest, ChangedRecordIsNamed) {
     EXPECT_EQ(result.json()["first_bad_line"], 3);
     EXPECT_THAT(result.json()["first_bad_what"].get<std::string>(), HasSubstr("was changed"));
   }
-  EXPECT_THAT(Verify().out, AllOf(HasSubstr("damaged"), HasSubstr("First bad sequence  3\n"),
-                                  HasSubstr(kFile), HasSubstr("was changed")));
+  EXPECT_EQ("\n" + Verify().out, R"(
+Verdict             damaged
+Records             7
+Files               1
+First sequence      1
+Last sequence       3
+First time          2023-11-14T22:13:20.123456Z
+Last time           2023-11-14T22:13:20.123456Z
+Seals               0
+Seals checked       yes
+Confirmed seals     0
+Head sequence       7
+Unsealed records    3
+Being written       no
+First bad sequence  3
+First bad file      audit-00000000000000000001.jsonl
+First bad line      3
+First bad what      was changed, or the one behind it was: its hash is not the "prev" of record 4
+)");
 }
 
 // A forger who has everything but the key makes a seal of his own.

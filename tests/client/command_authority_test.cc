@@ -390,8 +390,8 @@ std::vector<std::pair<std::string, std::string>> TriedCommands() {
 
 grpc::Status DryRunError(grpc::StatusCode code, const std::string& reason, int http_status,
                          const std::string& failed_check, const std::string& token) {
-  return ServiceError(code, "what is to be said of it", reason, http_status, "request-1",
-                      std::nullopt, {{"failed_check", failed_check}, {"token", token}});
+  return ServiceError(code, "not allowed", reason, http_status, "request-1", std::nullopt,
+                      {{"failed_check", failed_check}, {"token", token}});
 }
 
 grpc::Status WouldWork() {
@@ -425,7 +425,7 @@ TEST_F(AuthorityCommandTest, DryRunThatWouldNotWorkEndsAsItsKindAndNamesTheCheck
   const Result denied = Run(line);
   EXPECT_EQ(denied.exit_code, 5);
   EXPECT_EQ(denied.err,
-            "strongroom: AccessDeniedError: what is to be said of it (request id request-1); would "
+            "strongroom: AccessDeniedError: not allowed (request id request-1); would "
             "not work: failed check: permission, token: away\n");
   EXPECT_THAT(denied.out, IsEmpty());
 
