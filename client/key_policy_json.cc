@@ -3,8 +3,12 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "client/key_policy_messages.h"
 
 namespace strongroom {
@@ -12,15 +16,30 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Where `json` is no JSON. protobuf's parser is lenient, and does not name lines.
+// Where `json` is no JSON, or has a name twice in an object, of which a reader may see only one.
+// protobuf's parser is lenient, and does not name lines.
 absl::Status CheckSyntax(absl::string_view json) {
+  std::vector<std::set<std::string>> names;
+  std::string twice;
+  const auto look = [&](int, Json::parse_event_t event, const Json& parsed) {
+    if (event == Json::parse_event_t::object_start) names.emplace_back();
+    if (event == Json::parse_event_t::object_end) names.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const std::string name = parsed.get<std::string>();
+      if (!names.back().insert(name).second) twice = name;
+    }
+    return true;
+  };
   try {
-    [[maybe_unused]] const Json value = Json::parse(json.begin(), json.end());
+    [[maybe_unused]] const Json value = Json::parse(json.begin(), json.end(), look);
   } catch (const Json::exception& error) {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
     const absl::string_view text = error.what();
     const size_t tag = text.find("] ");
     return absl::InvalidArgumentError(tag == absl::string_view::npos ? text : text.substr(tag + 2));
+  }
+  if (!twice.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("an object has \"", twice, "\" twice"));
   }
   return absl::OkStatus();
 }

@@ -14,8 +14,8 @@ namespace strongroom {
 //                    "conditions": {"encryptionContextEquals": {"k": "v"}}}]}
 // The names may be in snake_case as well.
 //
-// INVALID_ARGUMENT says where the text is no JSON, or which field is wrong. What a policy has to be
-// beyond that, the service checks.
+// INVALID_ARGUMENT says where the text is no JSON, or which field is wrong or there twice. What a
+// policy has to be beyond that, the service checks.
 absl::StatusOr<KeyPolicy> KeyPolicyFromJson(absl::string_view json);
 
 // The same form, indented, without a newline at its end. Text that is not UTF-8 is replaced.

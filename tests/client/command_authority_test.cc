@@ -123,6 +123,8 @@ TEST_F(AuthorityCommandTest, PolicyThatIsWrongIsALocalErrorThatSaysWhere) {
       {R"({"statements": [{"colour": "red"}]})", "colour"},
       {R"({"statements": [{}, {"principals": [{}]}]})", "principals"},
       {R"({"statements": [{"conditions": {"encryptionContextEquals": {"a": {}}}}]})", "conditions"},
+      {R"({"statements": [{"operations": ["Decrypt"], "operations": ["*"]}]})",
+       "\"operations\" twice"},
       {R"([])", "policy.json"},
   };
   for (const auto& [policy, hint] : cases) {
