@@ -27,28 +27,31 @@ static_assert(static_cast<int>(DataKeyPairSpec::kEcP256k) == v1::DATA_KEY_PAIR_S
 static_assert(static_cast<int>(KeyFormat::kPem) == v1::KEY_FORMAT_PEM);
 static_assert(static_cast<int>(KeyFormat::kDer) == v1::KEY_FORMAT_DER);
 
-template <typename Message>
-void SetContext(const EncryptionContext& context, Message* message) {
-  message->mutable_encryption_context()->insert(context.begin(), context.end());
+// The fields that all requests have.
+template <typename Request, typename Message>
+void SetCommon(const Request& request, Message* message) {
+  message->set_key_id(request.key_id);
+  message->mutable_encryption_context()->insert(request.encryption_context.begin(),
+                                                request.encryption_context.end());
+  message->mutable_grant_tokens()->Assign(request.grant_tokens.begin(), request.grant_tokens.end());
+  message->set_dry_run(request.dry_run);
 }
 
 template <typename Message>
 Message DataKeyMessage(const GenerateDataKeyRequest& request) {
   Message message;
-  message.set_key_id(request.key_id);
+  SetCommon(request, &message);
   message.set_key_spec(static_cast<v1::DataKeySpec>(request.key_spec));
   if (request.number_of_bytes.has_value()) message.set_number_of_bytes(*request.number_of_bytes);
-  SetContext(request.encryption_context, &message);
   return message;
 }
 
 template <typename Message>
 Message PairMessage(const GenerateDataKeyPairRequest& request) {
   Message message;
-  message.set_key_id(request.key_id);
+  SetCommon(request, &message);
   message.set_key_pair_spec(static_cast<v1::DataKeyPairSpec>(request.key_pair_spec));
   message.set_key_format(static_cast<v1::KeyFormat>(request.key_format));
-  SetContext(request.encryption_context, &message);
   return message;
 }
 
@@ -85,12 +88,14 @@ struct Client::Rpc {
       : kms(channel, options),
         health(channel, options),
         instance(channel, options),
-        keys(channel, options) {}
+        keys(channel, options),
+        audit(channel, options) {}
 
   Caller<v1::KmsService> kms;
   Caller<grpc::health::v1::Health> health;
   InstanceClient instance;
   KeyManagementClient keys;
+  AuditClient audit;
 };
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
@@ -108,6 +113,8 @@ Client::~Client() = default;
 const InstanceClient& Client::instance() const { return rpc_->instance; }
 
 const KeyManagementClient& Client::keys() const { return rpc_->keys; }
+
+const AuditClient& Client::audit() const { return rpc_->audit; }
 
 absl::StatusOr<DataKey> Client::GenerateDataKey(const GenerateDataKeyRequest& request,
                                                 const CallOptions& call) const {
@@ -155,9 +162,8 @@ absl::StatusOr<EncryptResult> Client::Encrypt(const EncryptRequest& request,
                                               const CallOptions& call) const {
   v1::EncryptRequest message;
   const ScopedWipe wipe(message.mutable_plaintext());
-  message.set_key_id(request.key_id);
+  SetCommon(request, &message);
   message.set_plaintext(request.plaintext.data(), request.plaintext.size());
-  SetContext(request.encryption_context, &message);
   return rpc_->kms.Call(&Stub::Encrypt, message, CallKind::kRepeatable, call, [](auto& response) {
     return EncryptResult{
         .key_id = response.key_id(),
@@ -171,9 +177,8 @@ absl::StatusOr<EncryptResult> Client::Encrypt(const EncryptRequest& request,
 absl::StatusOr<DecryptResult> Client::Decrypt(const DecryptRequest& request,
                                               const CallOptions& call) const {
   v1::DecryptRequest message;
+  SetCommon(request, &message);
   message.set_ciphertext_blob(request.ciphertext_blob);
-  message.set_key_id(request.key_id);
-  SetContext(request.encryption_context, &message);
   message.set_aad(request.aad);
   return rpc_->kms.Call(&Stub::Decrypt, message, CallKind::kRepeatable, call, [](auto& response) {
     return DecryptResult{

@@ -2,14 +2,16 @@
 #define STRONGROOM_CLIENT_CLIENT_H_
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "client/audit_client.h"
 #include "client/client_options.h"
+#include "client/encryption_context.h"
 #include "client/error.h"
 #include "client/instance_client.h"
 #include "client/key_management_client.h"
@@ -24,8 +26,10 @@ namespace strongroom {
 //   key_version_id      the version that sealed
 //   encryption_context  binds what is sealed: opening takes an equal map. At most 8,192 bytes,
 //                       with four for the length of each key and each value
-
-using EncryptionContext = std::map<std::string, std::string>;
+//   grant_tokens        grants that let the call, as KeyManagementClient::CreateGrant returned
+//                       them: 0 to 10. In no error and no log
+//   dry_run             only asks whether the call would work. The result is always an error:
+//                       WouldHaveWorked() (error.h) tells which one, ErrorDetail::dry_run the rest
 
 struct GenerateDataKeyRequest {
   std::string key_id = {};
@@ -33,6 +37,8 @@ struct GenerateDataKeyRequest {
   // 1 to 1,024; prevails over `key_spec`. Neither given means 32 bytes.
   std::optional<int32_t> number_of_bytes = std::nullopt;
   EncryptionContext encryption_context = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct DataKey {
@@ -55,6 +61,8 @@ struct GenerateDataKeyPairRequest {
   DataKeyPairSpec key_pair_spec = DataKeyPairSpec::kUnspecified;
   KeyFormat key_format = KeyFormat::kUnspecified;
   EncryptionContext encryption_context = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct SealedDataKeyPair {
@@ -74,6 +82,8 @@ struct EncryptRequest {
   // 1 to 4,096 bytes, the caller's to keep during the call and to wipe.
   absl::Span<const uint8_t> plaintext = {};
   EncryptionContext encryption_context = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct EncryptResult {
@@ -90,6 +100,8 @@ struct DecryptRequest {
   // What the blob was bound to: one of these, or neither.
   EncryptionContext encryption_context = {};
   std::string aad = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct DecryptResult {
@@ -125,10 +137,11 @@ enum class Health {
 // UNAVAILABLE is a connection that failed and DEADLINE_EXCEEDED a timeout.
 //
 // Tried again, within the call's timeout and as RetryPolicy says, is what failed with UNAVAILABLE
-// and does no harm when done twice: everything but what changes keys and aliases. (A data key
-// whose answer was lost is nobody's.) Those changes are sent once, for UNAVAILABLE does not tell
-// whether they were made: describe or list, then decide. RESOURCE_EXHAUSTED is never tried again
-// here; ErrorDetail::retry_delay says how long the service would wait.
+// and does no harm when done twice: everything but what changes keys, aliases, policies and
+// grants. (A data key whose answer was lost is nobody's.) Those changes are sent once, for
+// UNAVAILABLE does not tell whether they were made: describe or list, then decide.
+// RESOURCE_EXHAUSTED is never tried again here; ErrorDetail::retry_delay says how long the service
+// would wait.
 //
 // Secrets are returned in SecretBytes, and wiped from the messages they came and went in. gRPC's
 // and TLS's own buffers are out of reach.
@@ -177,9 +190,10 @@ class Client {
   absl::StatusOr<Health> CheckHealth(const std::string& service = "",
                                      const CallOptions& call = {}) const;
 
-  // The other two services, over the same connection. They live as long as this.
+  // The other services, over the same connection. They live as long as this.
   const InstanceClient& instance() const;
   const KeyManagementClient& keys() const;
+  const AuditClient& audit() const;
 
  private:
   struct Rpc;

@@ -77,6 +77,11 @@ std::optional<ErrorDetail> ErrorDetailOf(const absl::Status& status) {
       if (!absl::SimpleAtoi(Lookup(info, "http_status"), &detail.http_status)) {
         detail.http_status = 0;
       }
+      DryRunDetail dry_run{
+          .failed_check = Lookup(info, "failed_check"),
+          .token = Lookup(info, "token"),
+      };
+      if (!dry_run.failed_check.empty()) detail.dry_run = std::move(dry_run);
     } else if (any.UnpackTo(&retry)) {
       found = true;
       detail.retry_delay = absl::Seconds(retry.retry_delay().seconds()) +
@@ -85,6 +90,11 @@ std::optional<ErrorDetail> ErrorDetailOf(const absl::Status& status) {
   }
   if (!found) return std::nullopt;
   return detail;
+}
+
+bool WouldHaveWorked(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = ErrorDetailOf(status);
+  return detail.has_value() && detail->reason == Reason::kDryRunOperation;
 }
 
 }  // namespace strongroom

@@ -61,6 +61,14 @@ enum class Reason {
 // As it is on the wire, e.g. "Rejected.Disabled"; empty for kUnknown.
 absl::string_view ReasonName(Reason reason);
 
+// How a dry run ended, in the service's words.
+struct DryRunDetail {
+  // Which check failed: "request", "permission", "key" or "token"; "none" if it would have worked.
+  std::string failed_check = {};
+  // Whether the token could have carried it out: "able", "unable", or "away" if that is not known.
+  std::string token = {};
+};
+
 // What the service tells about an error beyond its code and its message.
 struct ErrorDetail {
   Reason reason = Reason::kUnknown;
@@ -72,11 +80,16 @@ struct ErrorDetail {
   std::string request_id = {};
   // How long to wait before trying again, if the service said so.
   std::optional<absl::Duration> retry_delay = std::nullopt;
+  // Of a dry run only.
+  std::optional<DryRunDetail> dry_run = std::nullopt;
 };
 
 // The detail of a status that a Client returned; nullopt if it is OK or did not come from the
 // service (e.g. the connection failed).
 std::optional<ErrorDetail> ErrorDetailOf(const absl::Status& status);
+
+// Whether `status` is a dry run's word that the call would have worked (Reason::kDryRunOperation).
+bool WouldHaveWorked(const absl::Status& status);
 
 // Under this name a status from a Client carries the serialized google.rpc.Status it came from,
 // for programs that look for details of their own.

@@ -117,6 +117,11 @@ constexpr auto kToDecryptResult = [](auto& response) {
   };
 };
 
+template <typename Request>
+CallMetadata MetadataOf(const Request& request) {
+  return {.grant_tokens = request.grant_tokens, .dry_run = request.dry_run};
+}
+
 }  // namespace
 
 struct InstanceClient::Rpc : Caller<v1::KmsInstanceService> {
@@ -132,35 +137,35 @@ InstanceClient::~InstanceClient() = default;
 absl::StatusOr<InstanceDataKey> InstanceClient::GenerateDataKey(
     const InstanceGenerateDataKeyRequest& request, const CallOptions& call) const {
   return rpc_->Call(&Stub::GenerateDataKey, DataKeyMessage<pb::GenerateDataKeyRequest>(request),
-                    CallKind::kRepeatable, call, kToDataKey);
+                    CallKind::kRepeatable, call, kToDataKey, MetadataOf(request));
 }
 
 absl::StatusOr<InstanceDataKey> InstanceClient::AdvanceGenerateDataKey(
     const InstanceAdvanceGenerateDataKeyRequest& request, const CallOptions& call) const {
   return rpc_->Call(&Stub::AdvanceGenerateDataKey,
                     DataKeyMessage<pb::AdvanceGenerateDataKeyRequest>(request),
-                    CallKind::kRepeatable, call, kToDataKey);
+                    CallKind::kRepeatable, call, kToDataKey, MetadataOf(request));
 }
 
 absl::StatusOr<InstanceDataKeyPair> InstanceClient::GenerateDataKeyPair(
     const InstanceGenerateDataKeyPairRequest& request, const CallOptions& call) const {
   return rpc_->Call(&Stub::GenerateDataKeyPair,
                     PairMessage<pb::GenerateDataKeyPairRequest>(request), CallKind::kRepeatablePair,
-                    call, kToPair);
+                    call, kToPair, MetadataOf(request));
 }
 
 absl::StatusOr<InstanceDataKeyPair> InstanceClient::AdvanceGenerateDataKeyPair(
     const InstanceAdvanceGenerateDataKeyPairRequest& request, const CallOptions& call) const {
   return rpc_->Call(&Stub::AdvanceGenerateDataKeyPair,
                     PairMessage<pb::AdvanceGenerateDataKeyPairRequest>(request),
-                    CallKind::kRepeatablePair, call, kToPair);
+                    CallKind::kRepeatablePair, call, kToPair, MetadataOf(request));
 }
 
 absl::StatusOr<InstanceSealedDataKeyPair> InstanceClient::GenerateDataKeyPairWithoutPlaintext(
     const InstanceGenerateDataKeyPairRequest& request, const CallOptions& call) const {
   return rpc_->Call(&Stub::GenerateDataKeyPairWithoutPlaintext,
                     PairMessage<pb::GenerateDataKeyPairWithoutPlaintextRequest>(request),
-                    CallKind::kRepeatablePair, call, kToSealedPair);
+                    CallKind::kRepeatablePair, call, kToSealedPair, MetadataOf(request));
 }
 
 absl::StatusOr<InstanceSealedDataKeyPair>
@@ -168,33 +173,35 @@ InstanceClient::AdvanceGenerateDataKeyPairWithoutPlaintext(
     const InstanceAdvanceGenerateDataKeyPairRequest& request, const CallOptions& call) const {
   return rpc_->Call(&Stub::AdvanceGenerateDataKeyPairWithoutPlaintext,
                     PairMessage<pb::AdvanceGenerateDataKeyPairWithoutPlaintextRequest>(request),
-                    CallKind::kRepeatablePair, call, kToSealedPair);
+                    CallKind::kRepeatablePair, call, kToSealedPair, MetadataOf(request));
 }
 
 absl::StatusOr<InstanceEncryptResult> InstanceClient::Encrypt(const InstanceEncryptRequest& request,
                                                               const CallOptions& call) const {
   auto message = EncryptMessage<pb::EncryptRequest>(request);
   const ScopedWipe wipe(message.mutable_plaintext());
-  return rpc_->Call(&Stub::Encrypt, message, CallKind::kRepeatable, call, kToEncryptResult);
+  return rpc_->Call(&Stub::Encrypt, message, CallKind::kRepeatable, call, kToEncryptResult,
+                    MetadataOf(request));
 }
 
 absl::StatusOr<InstanceEncryptResult> InstanceClient::AdvanceEncrypt(
     const InstanceEncryptRequest& request, const CallOptions& call) const {
   auto message = EncryptMessage<pb::AdvanceEncryptRequest>(request);
   const ScopedWipe wipe(message.mutable_plaintext());
-  return rpc_->Call(&Stub::AdvanceEncrypt, message, CallKind::kRepeatable, call, kToEncryptResult);
+  return rpc_->Call(&Stub::AdvanceEncrypt, message, CallKind::kRepeatable, call, kToEncryptResult,
+                    MetadataOf(request));
 }
 
 absl::StatusOr<InstanceDecryptResult> InstanceClient::Decrypt(const InstanceDecryptRequest& request,
                                                               const CallOptions& call) const {
   return rpc_->Call(&Stub::Decrypt, DecryptMessage<pb::DecryptRequest>(request),
-                    CallKind::kRepeatable, call, kToDecryptResult);
+                    CallKind::kRepeatable, call, kToDecryptResult, MetadataOf(request));
 }
 
 absl::StatusOr<InstanceDecryptResult> InstanceClient::AdvanceDecrypt(
     const InstanceDecryptRequest& request, const CallOptions& call) const {
   return rpc_->Call(&Stub::AdvanceDecrypt, DecryptMessage<pb::AdvanceDecryptRequest>(request),
-                    CallKind::kRepeatable, call, kToDecryptResult);
+                    CallKind::kRepeatable, call, kToDecryptResult, MetadataOf(request));
 }
 
 absl::StatusOr<InstanceRandom> InstanceClient::GenerateRandom(int32_t length,

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -32,18 +33,25 @@ namespace strongroom {
 //   iv               12 bytes, also in the blob
 //   public_key       X.509 SubjectPublicKeyInfo
 //   private_key      PKCS#8
+//   grant_tokens     grants that let the call: 0 to 10. In no error and no log
+//   dry_run          only asks whether the call would work: the result is always an error; see
+//                    Client. Both go beside the family's messages, as metadata of the call
 
 struct InstanceGenerateDataKeyRequest {
   std::string key_id = {};
   std::optional<int32_t> number_of_bytes = std::nullopt;
   std::string aad = {};
   std::string algorithm = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct InstanceAdvanceGenerateDataKeyRequest {
   std::string key_id = {};
   std::optional<int32_t> number_of_bytes = std::nullopt;
   std::string aad = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct InstanceDataKey {
@@ -62,6 +70,8 @@ struct InstanceGenerateDataKeyPairRequest {
   std::string key_format = {};
   std::string aad = {};
   std::string algorithm = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct InstanceAdvanceGenerateDataKeyPairRequest {
@@ -69,6 +79,8 @@ struct InstanceAdvanceGenerateDataKeyPairRequest {
   std::string key_pair_spec = {};
   std::string key_format = {};
   std::string aad = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 // A pair whose private key is returned sealed only.
@@ -94,6 +106,8 @@ struct InstanceEncryptRequest {
   absl::Span<const uint8_t> plaintext = {};
   std::string aad = {};
   std::string algorithm = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct InstanceEncryptResult {
@@ -113,6 +127,8 @@ struct InstanceDecryptRequest {
   // May be empty, for the blob carries it.
   std::string iv = {};
   std::string algorithm = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
 };
 
 struct InstanceDecryptResult {

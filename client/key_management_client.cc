@@ -2,6 +2,8 @@
 
 #include <type_traits>
 
+#include "client/key_policy_messages.h"
+#include "client/secret_fields.h"
 #include "client/unary_call.h"
 #include "strongroom/v1/key_management_service.grpc.pb.h"
 
@@ -15,6 +17,33 @@ static_assert(static_cast<int>(KeyState::kDisabled) == v1::KEY_STATE_DISABLED);
 
 absl::Time ToTime(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+google::protobuf::Timestamp ToTimestamp(absl::Time time) {
+  google::protobuf::Timestamp timestamp;
+  timestamp.set_seconds(absl::ToUnixSeconds(time));
+  // More for infinite times only, whose seconds the service refuses.
+  const absl::Duration rest = time - absl::FromUnixSeconds(timestamp.seconds());
+  if (rest < absl::Seconds(1)) {
+    timestamp.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+  }
+  return timestamp;
+}
+
+Grant ToItem(const v1::Grant& grant) {
+  Grant item{
+      .grant_id = grant.grant_id(),
+      .key_id = grant.key_id(),
+      .grantee_principal = grant.grantee_principal(),
+      .operations = {grant.operations().begin(), grant.operations().end()},
+      .constraints = ToConditions(grant.constraints()),
+      .retiring_principal = grant.retiring_principal(),
+      .issuing_principal = grant.issuing_principal(),
+      .create_time = ToTime(grant.create_time()),
+      .parent_grant_id = grant.parent_grant_id(),
+  };
+  if (grant.has_expire_time()) item.expire_time = ToTime(grant.expire_time());
+  return item;
 }
 
 Key ToItem(const v1::Key& key) {
@@ -49,6 +78,10 @@ Alias ToItem(const v1::Alias& alias) {
 
 constexpr auto kToKeyResult = [](auto& response) {
   return KeyResult{.key = ToItem(response.key()), .request_id = response.request_id()};
+};
+
+constexpr auto kToDoneResult = [](auto& response) {
+  return DoneResult{.request_id = response.request_id()};
 };
 
 constexpr auto kToAliasResult = [](auto& response) {
@@ -106,13 +139,15 @@ absl::StatusOr<KeyResult> KeyManagementClient::Create(const CreateKeyRequest& re
                                                       const CallOptions& call) const {
   v1::CreateKeyRequest message;
   message.set_description(request.description);
+  if (request.policy.has_value()) *message.mutable_policy() = ToMessage(*request.policy);
   return rpc_->Call(&Stub::CreateKey, message, CallKind::kOnce, call, kToKeyResult);
 }
 
-absl::StatusOr<KeyResult> KeyManagementClient::Describe(const std::string& key_id,
+absl::StatusOr<KeyResult> KeyManagementClient::Describe(const DescribeKeyRequest& request,
                                                         const CallOptions& call) const {
-  return rpc_->Call(&Stub::DescribeKey, WithKeyId<v1::DescribeKeyRequest>(key_id),
-                    CallKind::kRepeatable, call, kToKeyResult);
+  auto message = WithKeyId<v1::DescribeKeyRequest>(request.key_id);
+  message.mutable_grant_tokens()->Assign(request.grant_tokens.begin(), request.grant_tokens.end());
+  return rpc_->Call(&Stub::DescribeKey, message, CallKind::kRepeatable, call, kToKeyResult);
 }
 
 absl::StatusOr<Page<Key>> KeyManagementClient::List(const PageRequest& request,
@@ -177,6 +212,69 @@ absl::StatusOr<Page<Alias>> KeyManagementClient::ListAliases(const ListAliasesRe
   message.set_key_id(request.key_id);
   return rpc_->Call(&Stub::ListAliases, message, CallKind::kRepeatable, call,
                     [](auto& response) { return ToPage(response.aliases(), response); });
+}
+
+absl::StatusOr<DoneResult> KeyManagementClient::PutPolicy(const PutKeyPolicyRequest& request,
+                                                          const CallOptions& call) const {
+  auto message = WithKeyId<v1::PutKeyPolicyRequest>(request.key_id);
+  *message.mutable_policy() = ToMessage(request.policy);
+  return rpc_->Call(&Stub::PutKeyPolicy, message, CallKind::kOnce, call, kToDoneResult);
+}
+
+absl::StatusOr<KeyPolicyResult> KeyManagementClient::GetPolicy(const std::string& key_id,
+                                                               const CallOptions& call) const {
+  return rpc_->Call(&Stub::GetKeyPolicy, WithKeyId<v1::GetKeyPolicyRequest>(key_id),
+                    CallKind::kRepeatable, call, [](auto& response) {
+                      KeyPolicyResult result{.request_id = response.request_id()};
+                      if (response.has_policy()) result.policy = ToPolicy(response.policy());
+                      return result;
+                    });
+}
+
+absl::StatusOr<CreateGrantResult> KeyManagementClient::CreateGrant(
+    const CreateGrantRequest& request, const CallOptions& call) const {
+  auto message = WithKeyId<v1::CreateGrantRequest>(request.key_id);
+  message.set_grantee_principal(request.grantee_principal);
+  message.mutable_operations()->Assign(request.operations.begin(), request.operations.end());
+  if (!IsEmpty(request.constraints)) {
+    *message.mutable_constraints() = ToMessage(request.constraints);
+  }
+  if (request.expire_time.has_value()) {
+    *message.mutable_expire_time() = ToTimestamp(*request.expire_time);
+  }
+  message.set_retiring_principal(request.retiring_principal);
+  message.mutable_grant_tokens()->Assign(request.grant_tokens.begin(), request.grant_tokens.end());
+  return rpc_->Call(&Stub::CreateGrant, message, CallKind::kOnce, call, [](auto& response) {
+    return CreateGrantResult{
+        .grant = ToItem(response.grant()),
+        .grant_token = TakeSecret(response.mutable_grant_token()),
+        .request_id = response.request_id(),
+    };
+  });
+}
+
+absl::StatusOr<Page<Grant>> KeyManagementClient::ListGrants(const ListGrantsRequest& request,
+                                                            const CallOptions& call) const {
+  auto message = WithPage<v1::ListGrantsRequest>(request.page);
+  message.set_key_id(request.key_id);
+  message.set_grantee_principal(request.grantee_principal);
+  return rpc_->Call(&Stub::ListGrants, message, CallKind::kRepeatable, call,
+                    [](auto& response) { return ToPage(response.grants(), response); });
+}
+
+absl::StatusOr<DoneResult> KeyManagementClient::RetireGrant(const RetireGrantRequest& request,
+                                                            const CallOptions& call) const {
+  auto message = WithKeyId<v1::RetireGrantRequest>(request.key_id);
+  message.set_grant_id(request.grant_id);
+  message.set_grant_token(request.grant_token);
+  return rpc_->Call(&Stub::RetireGrant, message, CallKind::kOnce, call, kToDoneResult);
+}
+
+absl::StatusOr<DoneResult> KeyManagementClient::RevokeGrant(const RevokeGrantRequest& request,
+                                                            const CallOptions& call) const {
+  auto message = WithKeyId<v1::RevokeGrantRequest>(request.key_id);
+  message.set_grant_id(request.grant_id);
+  return rpc_->Call(&Stub::RevokeGrant, message, CallKind::kOnce, call, kToDoneResult);
 }
 
 }  // namespace strongroom

@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/client_options.h"
+#include "client/key_policy.h"
+#include "platform/secret_bytes.h"
 
 namespace grpc {
 class Channel;
@@ -53,6 +56,23 @@ struct Alias {
   absl::Time update_time = absl::UnixEpoch();
 };
 
+// Leave for one principal to do some operations with one key. Ids are UUIDs in lower case.
+struct Grant {
+  std::string grant_id = {};
+  std::string key_id = {};
+  std::string grantee_principal = {};
+  std::vector<std::string> operations = {};
+  EncryptionContextConditions constraints = {};
+  // Who may retire it, besides; empty if nobody.
+  std::string retiring_principal = {};
+  // nullopt: until it is revoked or retired.
+  std::optional<absl::Time> expire_time = std::nullopt;
+  std::string issuing_principal = {};
+  absl::Time create_time = absl::UnixEpoch();
+  // The grant under which it was made, and with which it ends; empty if there is none.
+  std::string parent_grant_id = {};
+};
+
 // Every answer carries the id under which the service logged the call.
 struct KeyResult {
   Key key = {};
@@ -67,6 +87,21 @@ struct AliasResult {
   std::string request_id = {};
 };
 struct DeleteAliasResult {
+  std::string request_id = {};
+};
+struct KeyPolicyResult {
+  // nullopt if the key has none.
+  std::optional<KeyPolicy> policy = std::nullopt;
+  std::string request_id = {};
+};
+struct CreateGrantResult {
+  Grant grant = {};
+  // Proves the grant, to hand to the grantee: text of 1 to 8,192 characters.
+  SecretBytes grant_token = {};
+  std::string request_id = {};
+};
+// Of what has nothing to tell but that it is done.
+struct DoneResult {
   std::string request_id = {};
 };
 
@@ -87,6 +122,13 @@ struct PageRequest {
 struct CreateKeyRequest {
   // What the key is for: at most 8,192 bytes.
   std::string description = {};
+  // Refused as by PutPolicy.
+  std::optional<KeyPolicy> policy = std::nullopt;
+};
+struct DescribeKeyRequest {
+  std::string key_id = {};
+  // 0 to 10 tokens of grants that let the call. In no error and no log, as everywhere.
+  std::vector<std::string> grant_tokens = {};
 };
 struct ListKeyVersionsRequest {
   std::string key_id = {};
@@ -103,11 +145,44 @@ struct AliasRequest {
   // The key it shall name.
   std::string key_id = {};
 };
+struct PutKeyPolicyRequest {
+  std::string key_id = {};
+  // In place of the whole policy that the key has.
+  KeyPolicy policy = {};
+};
+// The fields of a Grant that its maker chooses.
+struct CreateGrantRequest {
+  std::string key_id = {};
+  std::string grantee_principal = {};
+  std::vector<std::string> operations = {};
+  EncryptionContextConditions constraints = {};
+  // In the future, and no later than the year 9999.
+  std::optional<absl::Time> expire_time = std::nullopt;
+  std::string retiring_principal = {};
+  // Of grants that let this very call.
+  std::vector<std::string> grant_tokens = {};
+};
+struct ListGrantsRequest {
+  std::string key_id = {};
+  // Only the grants of this grantee; of all if empty.
+  std::string grantee_principal = {};
+  PageRequest page = {};
+};
+// Which grant: `key_id` and `grant_id`, or its token in place of both.
+struct RetireGrantRequest {
+  std::string key_id = {};
+  std::string grant_id = {};
+  std::string grant_token = {};
+};
+struct RevokeGrantRequest {
+  std::string key_id = {};
+  std::string grant_id = {};
+};
 
 // The master keys' own life (strongroom.v1.KeyManagementService). Got from Client::keys().
 //
 // A `key_id` in a request is a key's id, an alias, or an ARN-shaped name that ends in either.
-// Thread-safe. Only Describe and the lists are tried again; see Client.
+// Thread-safe. Only Describe, GetPolicy and the lists are tried again; see Client.
 class KeyManagementClient {
  public:
   KeyManagementClient(const std::shared_ptr<grpc::Channel>& channel, const ClientOptions& options);
@@ -118,7 +193,8 @@ class KeyManagementClient {
   // Generates a master key with one version. It is enabled.
   absl::StatusOr<KeyResult> Create(const CreateKeyRequest& request,
                                    const CallOptions& call = {}) const;
-  absl::StatusOr<KeyResult> Describe(const std::string& key_id, const CallOptions& call = {}) const;
+  absl::StatusOr<KeyResult> Describe(const DescribeKeyRequest& request,
+                                     const CallOptions& call = {}) const;
   // All keys, oldest first.
   absl::StatusOr<Page<Key>> List(const PageRequest& request = {},
                                  const CallOptions& call = {}) const;
@@ -144,6 +220,27 @@ class KeyManagementClient {
   // In the order of their names.
   absl::StatusOr<Page<Alias>> ListAliases(const ListAliasesRequest& request = {},
                                           const CallOptions& call = {}) const;
+
+  // When this has returned, no later call goes by the old policy. INVALID_ARGUMENT for a policy
+  // after which nobody, or not even the caller, could change it any more.
+  absl::StatusOr<DoneResult> PutPolicy(const PutKeyPolicyRequest& request,
+                                       const CallOptions& call = {}) const;
+  absl::StatusOr<KeyPolicyResult> GetPolicy(const std::string& key_id,
+                                            const CallOptions& call = {}) const;
+
+  // Whom only a grant lets create grants can pass on no more than that grant allows:
+  // INVALID_ARGUMENT. RESOURCE_EXHAUSTED, Reason::kLimitExceeded, if the key has 10,000 grants.
+  absl::StatusOr<CreateGrantResult> CreateGrant(const CreateGrantRequest& request,
+                                                const CallOptions& call = {}) const;
+  // Those that have not ended, oldest first.
+  absl::StatusOr<Page<Grant>> ListGrants(const ListGrantsRequest& request,
+                                         const CallOptions& call = {}) const;
+  // Both end a grant, and those that were made under it. Retiring is for whom the grant names,
+  // revoking for whom the key's policy lets. INVALID_ARGUMENT if the key has no such grant.
+  absl::StatusOr<DoneResult> RetireGrant(const RetireGrantRequest& request,
+                                         const CallOptions& call = {}) const;
+  absl::StatusOr<DoneResult> RevokeGrant(const RevokeGrantRequest& request,
+                                         const CallOptions& call = {}) const;
 
  private:
   struct Rpc;

@@ -6,7 +6,9 @@
 #include <random>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "client/error.h"
 #include "client/retry.h"
 #include "platform/clock.h"
@@ -16,6 +18,9 @@ namespace {
 
 // Keeps arithmetic on deadlines from overflowing.
 constexpr absl::Duration kLongestTimeout = absl::Hours(24);
+
+constexpr char kGrantTokenHeader[] = "x-strongroom-grant-token";
+constexpr char kDryRunHeader[] = "x-strongroom-dry-run";
 
 double Jitter() {
   // Spreads load; nothing secret depends on it.
@@ -36,6 +41,18 @@ gpr_timespec GrpcDeadline(Deadline deadline) {
                       gpr_time_from_nanos(left.count(), GPR_TIMESPAN));
 }
 
+absl::Status CheckMetadata(const CallMetadata& metadata) {
+  for (size_t i = 0; i < metadata.grant_tokens.size(); ++i) {
+    const std::string& token = metadata.grant_tokens[i];
+    if (token.empty() || !std::all_of(token.begin(), token.end(), absl::ascii_isgraph)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("grant_tokens[", i, "] is no grant token: it is empty, or has characters ",
+                       "other than ASCII's printable ones; pass it as CreateGrant returned it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {
@@ -48,7 +65,10 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
 }
 
 absl::Status CallWithRetries(const ClientOptions& client, CallKind kind, const CallOptions& call,
-                             absl::FunctionRef<grpc::Status(grpc::ClientContext*)> attempt) {
+                             absl::FunctionRef<grpc::Status(grpc::ClientContext*)> attempt,
+                             const CallMetadata& metadata) {
+  absl::Status valid = CheckMetadata(metadata);
+  if (!valid.ok()) return valid;
   const absl::Duration timeout = std::min(TimeoutOf(client, kind, call), kLongestTimeout);
   if (timeout <= absl::ZeroDuration()) {
     return absl::DeadlineExceededError("no time is left for the call; nothing was sent");
@@ -58,6 +78,10 @@ absl::Status CallWithRetries(const ClientOptions& client, CallKind kind, const C
   while (true) {
     grpc::ClientContext context;
     context.set_deadline(GrpcDeadline(deadline));
+    for (const std::string& token : metadata.grant_tokens) {
+      context.AddMetadata(kGrantTokenHeader, token);
+    }
+    if (metadata.dry_run) context.AddMetadata(kDryRunHeader, "true");
     absl::Status status = FromGrpcStatus(attempt(&context));
     if (status.ok() || kind == CallKind::kOnce) return status;
     const std::optional<absl::Duration> delay =
@@ -65,6 +89,12 @@ absl::Status CallWithRetries(const ClientOptions& client, CallKind kind, const C
     if (!delay.has_value()) return status;
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(*delay));
   }
+}
+
+absl::Status NoDryRunError() {
+  return absl::InternalError(
+      "the service did the operation that it was only to try: it knows no dry runs; what it "
+      "returned was dropped");
 }
 
 }  // namespace strongroom

@@ -6,6 +6,7 @@
 #include <grpcpp/support/status.h>
 
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "client/client_options.h"
 
 namespace strongroom {
@@ -23,17 +25,35 @@ enum class CallKind {
   kRepeatable,
   // The same, and it generates a pair.
   kRepeatablePair,
-  // It changes keys or aliases: sent once. UNAVAILABLE can mean that the change was made and the
+  // It changes keys, aliases, policies or grants: sent once. UNAVAILABLE can mean that the change
+  // was made and the
   // answer lost; only the caller can tell what to do then.
   kOnce,
+};
+
+// What the messages of the instance family have no fields for: it goes beside them, as metadata.
+struct CallMetadata {
+  // `x-strongroom-grant-token`, one each. The caller's to keep during the call.
+  absl::Span<const std::string> grant_tokens = {};
+  // `x-strongroom-dry-run: true`
+  bool dry_run = false;
 };
 
 // The status of an RPC as Abseil's, with its details as payload (see ErrorDetailOf).
 absl::Status FromGrpcStatus(const grpc::Status& status);
 
 // Makes `attempt` until it succeeds or RetrySchedule has had enough.
+//
+// INVALID_ARGUMENT, and nothing is sent, for a grant token of `metadata` that cannot be one: over
+// metadata of a wrong form gRPC logs it, token and all, and ends the process. The message does not
+// have the token.
 absl::Status CallWithRetries(const ClientOptions& client, CallKind kind, const CallOptions& call,
-                             absl::FunctionRef<grpc::Status(grpc::ClientContext*)> attempt);
+                             absl::FunctionRef<grpc::Status(grpc::ClientContext*)> attempt,
+                             const CallMetadata& metadata = {});
+
+// For a dry run that the service answered with OK: it did what it was to try, for it knows no dry
+// runs.
+absl::Status NoDryRunError();
 
 // Calls the RPCs of one generated `Service`. Thread-safe.
 template <typename Service>
@@ -44,20 +64,37 @@ class Caller {
   Caller(const std::shared_ptr<grpc::Channel>& channel, const ClientOptions& options)
       : stub_(Service::NewStub(channel)), options_(options) {}
 
-  // Sends `request` to `rpc`; what `convert` makes of the answer is the result.
+  // Sends `request` to `rpc`; what `convert` makes of the answer is the result. A dry run, by the
+  // message or by `metadata`, has no result.
   template <typename Request, typename Response, typename Convert>
   absl::StatusOr<std::invoke_result_t<Convert, Response&>> Call(
       grpc::Status (Stub::*rpc)(grpc::ClientContext*, const Request&, Response*),
-      const Request& request, CallKind kind, const CallOptions& call, Convert convert) const {
+      const Request& request, CallKind kind, const CallOptions& call, Convert convert,
+      const CallMetadata& metadata = {}) const {
     Response response;
-    absl::Status status = CallWithRetries(options_, kind, call, [&](grpc::ClientContext* context) {
-      return (stub_.get()->*rpc)(context, request, &response);
-    });
+    absl::Status status = CallWithRetries(
+        options_, kind, call,
+        [&](grpc::ClientContext* context) {
+          return (stub_.get()->*rpc)(context, request, &response);
+        },
+        metadata);
     if (!status.ok()) return status;
-    return convert(response);
+    // Which also wipes what is secret in it.
+    auto result = convert(response);
+    if (IsDryRun(request) || metadata.dry_run) return NoDryRunError();
+    return result;
   }
 
  private:
+  template <typename Request>
+  static bool IsDryRun(const Request& request) {
+    if constexpr (requires { request.dry_run(); }) {
+      return request.dry_run();
+    } else {
+      return false;
+    }
+  }
+
   const std::unique_ptr<Stub> stub_;
   const ClientOptions options_;
 };

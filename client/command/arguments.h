@@ -27,6 +27,12 @@ struct Binding {
   std::string aad_file = {};
 };
 
+// What lets a call, and whether it is only tried: --grant-token-file, --dry-run.
+struct Authority {
+  std::vector<std::string> grant_token_files = {};
+  bool dry_run = false;
+};
+
 // A usage error if --advance is given with the classic service.
 absl::Status CheckService(const ServiceChoice& choice);
 
@@ -35,12 +41,20 @@ absl::Status CheckService(const ServiceChoice& choice);
 absl::Status ClassicOnly(const ServiceChoice& choice, absl::string_view flag, bool given);
 absl::Status InstanceOnly(const ServiceChoice& choice, absl::string_view flag, bool given);
 
-// Takes KEY=VALUE apart at the first '='. A usage error if there is none, a key is empty, or one
-// comes twice.
+// Takes each KEY=VALUE apart at the first '='. A usage error, naming `flag`, if there is none, a
+// key is empty, or one comes twice.
+absl::StatusOr<EncryptionContext> ParseContext(absl::string_view flag,
+                                               const std::vector<std::string>& pairs);
+// Of --context.
 absl::StatusOr<EncryptionContext> ContextOf(const Binding& binding);
 
 // The bytes of --aad or of the file of --aad-file.
 absl::StatusOr<std::string> AadOf(const Binding& binding);
+
+// Reads grant tokens, one a file, without the newline at its end. A local error, which does not
+// show it, for a file that others may read or that holds no token.
+absl::StatusOr<std::string> ReadGrantToken(const std::string& file);
+absl::StatusOr<std::vector<std::string>> ReadGrantTokens(const std::vector<std::string>& files);
 
 }  // namespace strongroom::command
 

@@ -1,7 +1,9 @@
 #include "client/command/cipher.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -40,11 +42,14 @@ absl::StatusOr<std::string> IvOf(const CipherArguments& arguments) {
 absl::StatusOr<InstanceEncryptResult> EncryptByClassic(const Client& client,
                                                        const CipherArguments& arguments,
                                                        EncryptionContext context,
+                                                       std::vector<std::string> grant_tokens,
                                                        const SecretBytes& plaintext) {
   absl::StatusOr<EncryptResult> result = client.Encrypt({
       .key_id = arguments.key_id,
       .plaintext = plaintext.ExposeSecret(),
       .encryption_context = std::move(context),
+      .grant_tokens = std::move(grant_tokens),
+      .dry_run = arguments.authority.dry_run,
   });
   if (!result.ok()) return result.status();
   return InstanceEncryptResult{
@@ -58,12 +63,15 @@ absl::StatusOr<InstanceEncryptResult> EncryptByClassic(const Client& client,
 absl::StatusOr<InstanceDecryptResult> DecryptByClassic(const Client& client,
                                                        const CipherArguments& arguments,
                                                        EncryptionContext context, std::string aad,
+                                                       std::vector<std::string> grant_tokens,
                                                        std::string blob) {
   absl::StatusOr<DecryptResult> result = client.Decrypt({
       .ciphertext_blob = std::move(blob),
       .key_id = arguments.key_id,
       .encryption_context = std::move(context),
       .aad = std::move(aad),
+      .grant_tokens = std::move(grant_tokens),
+      .dry_run = arguments.authority.dry_run,
   });
   if (!result.ok()) return result.status();
   return InstanceDecryptResult{
@@ -84,12 +92,15 @@ absl::StatusOr<Report> Encrypt(const Client& client, std::istream& in,
   }
   if (!status.ok()) return status;
   Outputs outputs(arguments.outputs);
-  status = outputs.Announce(/*returns_plaintext=*/false);
+  if (!arguments.authority.dry_run) status = outputs.Announce(/*returns_plaintext=*/false);
   if (!status.ok()) return status;
   absl::StatusOr<EncryptionContext> context = ContextOf(arguments.binding);
   if (!context.ok()) return context.status();
   absl::StatusOr<std::string> aad = AadOf(arguments.binding);
   if (!aad.ok()) return aad.status();
+  absl::StatusOr<std::vector<std::string>> tokens =
+      ReadGrantTokens(arguments.authority.grant_token_files);
+  if (!tokens.ok()) return tokens.status();
   absl::StatusOr<SecretBytes> plaintext = ReadInput(arguments.input, in);
   if (!plaintext.ok()) return plaintext.status();
 
@@ -98,10 +109,12 @@ absl::StatusOr<Report> Encrypt(const Client& client, std::istream& in,
       .plaintext = plaintext->ExposeSecret(),
       .aad = *std::move(aad),
       .algorithm = arguments.algorithm,
+      .grant_tokens = *tokens,
+      .dry_run = arguments.authority.dry_run,
   };
   absl::StatusOr<InstanceEncryptResult> result =
       !arguments.service.instance()
-          ? EncryptByClassic(client, arguments, *std::move(context), *plaintext)
+          ? EncryptByClassic(client, arguments, *std::move(context), *tokens, *plaintext)
       : arguments.service.advance ? client.instance().AdvanceEncrypt(request)
                                   : client.instance().Encrypt(request);
   if (!result.ok()) return result.status();
@@ -124,12 +137,15 @@ absl::StatusOr<Report> Decrypt(const Client& client, std::istream& in,
   if (status.ok()) status = InstanceOnly(arguments.service, "--iv-hex", !arguments.iv.empty());
   if (!status.ok()) return status;
   Outputs outputs(arguments.outputs);
-  status = outputs.Announce(/*returns_plaintext=*/true);
+  if (!arguments.authority.dry_run) status = outputs.Announce(/*returns_plaintext=*/true);
   if (!status.ok()) return status;
   absl::StatusOr<EncryptionContext> context = ContextOf(arguments.binding);
   if (!context.ok()) return context.status();
   absl::StatusOr<std::string> aad = AadOf(arguments.binding);
   if (!aad.ok()) return aad.status();
+  absl::StatusOr<std::vector<std::string>> tokens =
+      ReadGrantTokens(arguments.authority.grant_token_files);
+  if (!tokens.ok()) return tokens.status();
   absl::StatusOr<std::string> iv = IvOf(arguments);
   if (!iv.ok()) return iv.status();
   absl::StatusOr<SecretBytes> input = ReadInput(arguments.input, in);
@@ -144,12 +160,14 @@ absl::StatusOr<Report> Decrypt(const Client& client, std::istream& in,
         .aad = *std::move(aad),
         .iv = *std::move(iv),
         .algorithm = arguments.algorithm,
+        .grant_tokens = *std::move(tokens),
+        .dry_run = arguments.authority.dry_run,
     };
     result = arguments.service.advance ? client.instance().AdvanceDecrypt(request)
                                        : client.instance().Decrypt(request);
   } else {
-    result =
-        DecryptByClassic(client, arguments, *std::move(context), *std::move(aad), std::move(blob));
+    result = DecryptByClassic(client, arguments, *std::move(context), *std::move(aad),
+                              *std::move(tokens), std::move(blob));
   }
   if (!result.ok()) return result.status();
 

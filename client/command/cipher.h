@@ -23,6 +23,7 @@ struct CipherArguments {
   // In hexadecimal; decrypt only.
   std::string iv = {};
   Binding binding = {};
+  Authority authority = {};
   OutputChoice outputs = {};
 };
 

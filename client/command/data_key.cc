@@ -1,6 +1,8 @@
 #include "client/command/data_key.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -29,13 +31,40 @@ absl::Status CheckArguments(const Arguments& arguments) {
   return status;
 }
 
-absl::StatusOr<GenerateDataKeyRequest> ClassicDataKeyRequest(const DataKeyArguments& arguments) {
+// What is read before anything is sent.
+struct Read {
+  EncryptionContext context;
+  std::string aad;
+  std::vector<std::string> grant_tokens;
+};
+
+template <typename Arguments>
+absl::StatusOr<Read> ReadArguments(const Arguments& arguments) {
   absl::StatusOr<EncryptionContext> context = ContextOf(arguments.binding);
   if (!context.ok()) return context.status();
+  absl::StatusOr<std::string> aad = AadOf(arguments.binding);
+  if (!aad.ok()) return aad.status();
+  absl::StatusOr<std::vector<std::string>> tokens =
+      ReadGrantTokens(arguments.authority.grant_token_files);
+  if (!tokens.ok()) return tokens.status();
+  return Read{*std::move(context), *std::move(aad), *std::move(tokens)};
+}
+
+// A dry run has no results to put anywhere.
+template <typename Arguments>
+absl::Status Announce(const Arguments& arguments, bool returns_plaintext, Outputs* outputs) {
+  return arguments.authority.dry_run ? absl::OkStatus() : outputs->Announce(returns_plaintext);
+}
+
+absl::StatusOr<GenerateDataKeyRequest> ClassicDataKeyRequest(const DataKeyArguments& arguments) {
+  absl::StatusOr<Read> read = ReadArguments(arguments);
+  if (!read.ok()) return read.status();
   GenerateDataKeyRequest request{
       .key_id = arguments.key_id,
       .number_of_bytes = arguments.number_of_bytes,
-      .encryption_context = *std::move(context),
+      .encryption_context = std::move(read->context),
+      .grant_tokens = std::move(read->grant_tokens),
+      .dry_run = arguments.authority.dry_run,
   };
   if (!arguments.key_spec.empty()) {
     const std::optional<DataKeySpec> spec = DataKeySpecFromName(arguments.key_spec);
@@ -50,20 +79,24 @@ absl::StatusOr<GenerateDataKeyRequest> ClassicDataKeyRequest(const DataKeyArgume
 
 absl::StatusOr<InstanceDataKey> GenerateByInstance(const Client& client,
                                                    const DataKeyArguments& arguments) {
-  absl::StatusOr<std::string> aad = AadOf(arguments.binding);
-  if (!aad.ok()) return aad.status();
+  absl::StatusOr<Read> read = ReadArguments(arguments);
+  if (!read.ok()) return read.status();
   if (arguments.service.advance) {
     return client.instance().AdvanceGenerateDataKey({
         .key_id = arguments.key_id,
         .number_of_bytes = arguments.number_of_bytes,
-        .aad = *std::move(aad),
+        .aad = std::move(read->aad),
+        .grant_tokens = std::move(read->grant_tokens),
+        .dry_run = arguments.authority.dry_run,
     });
   }
   return client.instance().GenerateDataKey({
       .key_id = arguments.key_id,
       .number_of_bytes = arguments.number_of_bytes,
-      .aad = *std::move(aad),
+      .aad = std::move(read->aad),
       .algorithm = arguments.algorithm,
+      .grant_tokens = std::move(read->grant_tokens),
+      .dry_run = arguments.authority.dry_run,
   });
 }
 
@@ -99,13 +132,15 @@ absl::Status CheckPairNames(const DataKeyPairArguments& arguments) {
 absl::StatusOr<InstanceDataKeyPair> PairByClassic(const Client& client,
                                                   const DataKeyPairArguments& arguments,
                                                   bool without_plaintext) {
-  absl::StatusOr<EncryptionContext> context = ContextOf(arguments.binding);
-  if (!context.ok()) return context.status();
+  absl::StatusOr<Read> read = ReadArguments(arguments);
+  if (!read.ok()) return read.status();
   const GenerateDataKeyPairRequest request{
       .key_id = arguments.key_id,
       .key_pair_spec = *DataKeyPairSpecFromName(arguments.key_pair_spec),
       .key_format = *KeyFormatFromName(arguments.key_format),
-      .encryption_context = *std::move(context),
+      .encryption_context = std::move(read->context),
+      .grant_tokens = std::move(read->grant_tokens),
+      .dry_run = arguments.authority.dry_run,
   };
   absl::StatusOr<SealedDataKeyPair> pair = without_plaintext
                                                ? client.GenerateDataKeyPairWithoutPlaintext(request)
@@ -129,14 +164,16 @@ absl::StatusOr<InstanceDataKeyPair> SealedOnly(absl::StatusOr<InstanceSealedData
 absl::StatusOr<InstanceDataKeyPair> PairByInstance(const Client& client,
                                                    const DataKeyPairArguments& arguments,
                                                    bool without_plaintext) {
-  absl::StatusOr<std::string> aad = AadOf(arguments.binding);
-  if (!aad.ok()) return aad.status();
+  absl::StatusOr<Read> read = ReadArguments(arguments);
+  if (!read.ok()) return read.status();
   if (arguments.service.advance) {
     const InstanceAdvanceGenerateDataKeyPairRequest request{
         .key_id = arguments.key_id,
         .key_pair_spec = arguments.key_pair_spec,
         .key_format = arguments.key_format,
-        .aad = *std::move(aad),
+        .aad = std::move(read->aad),
+        .grant_tokens = std::move(read->grant_tokens),
+        .dry_run = arguments.authority.dry_run,
     };
     return without_plaintext
                ? SealedOnly(client.instance().AdvanceGenerateDataKeyPairWithoutPlaintext(request))
@@ -146,8 +183,10 @@ absl::StatusOr<InstanceDataKeyPair> PairByInstance(const Client& client,
       .key_id = arguments.key_id,
       .key_pair_spec = arguments.key_pair_spec,
       .key_format = arguments.key_format,
-      .aad = *std::move(aad),
+      .aad = std::move(read->aad),
       .algorithm = arguments.algorithm,
+      .grant_tokens = std::move(read->grant_tokens),
+      .dry_run = arguments.authority.dry_run,
   };
   return without_plaintext
              ? SealedOnly(client.instance().GenerateDataKeyPairWithoutPlaintext(request))
@@ -161,7 +200,7 @@ absl::StatusOr<Report> Pair(const Client& client, const DataKeyPairArguments& ar
   if (!status.ok()) return status;
   const bool returns_plaintext = arguments.service.instance() && !without_plaintext;
   Outputs outputs(arguments.outputs);
-  status = outputs.Announce(returns_plaintext);
+  status = Announce(arguments, returns_plaintext, &outputs);
   if (!status.ok()) return status;
 
   absl::StatusOr<InstanceDataKeyPair> pair =
@@ -200,7 +239,7 @@ absl::StatusOr<Report> GenerateDataKey(const Client& client, const DataKeyArgume
   }
   if (!status.ok()) return status;
   Outputs outputs(arguments.outputs);
-  status = outputs.Announce(/*returns_plaintext=*/true);
+  status = Announce(arguments, /*returns_plaintext=*/true, &outputs);
   if (!status.ok()) return status;
 
   absl::StatusOr<InstanceDataKey> key = arguments.service.instance()
@@ -230,7 +269,7 @@ absl::StatusOr<Report> GenerateDataKeyWithoutPlaintext(const Client& client,
   absl::Status status = CheckArguments(arguments);
   if (!status.ok()) return status;
   Outputs outputs(arguments.outputs);
-  status = outputs.Announce(/*returns_plaintext=*/false);
+  status = Announce(arguments, /*returns_plaintext=*/false, &outputs);
   if (!status.ok()) return status;
   absl::StatusOr<GenerateDataKeyRequest> request = ClassicDataKeyRequest(arguments);
   if (!request.ok()) return request.status();

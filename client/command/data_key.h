@@ -22,6 +22,7 @@ struct DataKeyArguments {
   std::string key_spec = {};
   std::string algorithm = {};
   Binding binding = {};
+  Authority authority = {};
   OutputChoice outputs = {};
 };
 
@@ -36,6 +37,7 @@ struct DataKeyPairArguments {
   std::string key_format = "DER";
   std::string algorithm = {};
   Binding binding = {};
+  Authority authority = {};
   OutputChoice outputs = {};
 };
 

@@ -10,6 +10,8 @@ namespace strongroom::command {
 // client/README.md have the same table.
 enum class ExitCode {
   kOk = 0,
+  // `audit verify` looked, and the trail is damaged: as of grep, cmp and diff.
+  kDamaged = 1,
   // The command line is wrong; nothing was sent.
   kUsage = 2,
   // INVALID_ARGUMENT, OUT_OF_RANGE, UNIMPLEMENTED: InvalidCiphertext is one of these.

@@ -1,9 +1,13 @@
 #include "client/command/key.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "client/command/arguments.h"
+#include "client/command/list_pages.h"
+#include "client/command/policy.h"
 
 namespace strongroom::command {
 namespace {
@@ -65,42 +69,30 @@ absl::StatusOr<Report> ToReport(const absl::StatusOr<AliasResult>& result) {
   return ToReport(ToRecord(result->alias), result->request_id);
 }
 
-// Gets pages from `get`, all of them or the one asked for. The request id is the last page's.
-template <typename Item>
-absl::StatusOr<Report> ListPages(
-    const std::string& name, const ListArguments& arguments,
-    absl::FunctionRef<absl::StatusOr<Page<Item>>(const PageRequest&)> get) {
-  Report report{.list = Report::List{.name = name}};
-  PageRequest request = arguments.page;
-  while (true) {
-    absl::StatusOr<Page<Item>> page = get(request);
-    if (!page.ok()) return page.status();
-    for (const Item& item : page->items) report.list->items.push_back(ToRecord(item));
-    if (page->next_page_token.empty() || arguments.one_page()) {
-      report.record.OptionalText("next_page_token", page->next_page_token)
-          .Text("request_id", page->request_id);
-      return report;
-    }
-    if (page->next_page_token == request.page_token) {
-      return absl::InternalError("the service gave the same page twice");
-    }
-    request.page_token = page->next_page_token;
-  }
-}
-
 }  // namespace
 
-absl::StatusOr<Report> CreateKey(const Client& client, const CreateKeyRequest& arguments) {
-  return ToReport(client.keys().Create(arguments));
+absl::StatusOr<Report> CreateKey(const Client& client, std::istream& in,
+                                 const CreateKeyArguments& arguments) {
+  CreateKeyRequest request{.description = arguments.description};
+  if (!arguments.policy_file.empty()) {
+    absl::StatusOr<KeyPolicy> policy = ReadPolicy(arguments.policy_file, in);
+    if (!policy.ok()) return policy.status();
+    request.policy = *std::move(policy);
+  }
+  return ToReport(client.keys().Create(request));
 }
 
-absl::StatusOr<Report> DescribeKey(const Client& client, const KeyArguments& arguments) {
-  return ToReport(client.keys().Describe(arguments.key_id));
+absl::StatusOr<Report> DescribeKey(const Client& client, const DescribeKeyArguments& arguments) {
+  absl::StatusOr<std::vector<std::string>> tokens = ReadGrantTokens(arguments.grant_token_files);
+  if (!tokens.ok()) return tokens.status();
+  return ToReport(
+      client.keys().Describe({.key_id = arguments.key_id, .grant_tokens = *std::move(tokens)}));
 }
 
 absl::StatusOr<Report> ListKeys(const Client& client, const ListArguments& arguments) {
-  return ListPages<Key>("keys", arguments,
-                        [&](const PageRequest& page) { return client.keys().List(page); });
+  return ListPages<Key>(
+      "keys", arguments.page, [](const Key& item) { return ToRecord(item); },
+      [&](const PageRequest& page) { return client.keys().List(page); });
 }
 
 absl::StatusOr<Report> RotateKey(const Client& client, const KeyArguments& arguments) {
@@ -110,9 +102,11 @@ absl::StatusOr<Report> RotateKey(const Client& client, const KeyArguments& argum
 }
 
 absl::StatusOr<Report> ListKeyVersions(const Client& client, const ListArguments& arguments) {
-  return ListPages<KeyVersion>("key_versions", arguments, [&](const PageRequest& page) {
-    return client.keys().ListVersions({.key_id = arguments.key_id, .page = page});
-  });
+  return ListPages<KeyVersion>(
+      "key_versions", arguments.page, [](const KeyVersion& item) { return ToRecord(item); },
+      [&](const PageRequest& page) {
+        return client.keys().ListVersions({.key_id = arguments.key_id, .page = page});
+      });
 }
 
 absl::StatusOr<Report> EnableKey(const Client& client, const KeyArguments& arguments) {
@@ -140,9 +134,11 @@ absl::StatusOr<Report> DeleteAlias(const Client& client, const AliasRequest& arg
 }
 
 absl::StatusOr<Report> ListAliases(const Client& client, const ListArguments& arguments) {
-  return ListPages<Alias>("aliases", arguments, [&](const PageRequest& page) {
-    return client.keys().ListAliases({.key_id = arguments.key_id, .page = page});
-  });
+  return ListPages<Alias>(
+      "aliases", arguments.page, [](const Alias& item) { return ToRecord(item); },
+      [&](const PageRequest& page) {
+        return client.keys().ListAliases({.key_id = arguments.key_id, .page = page});
+      });
 }
 
 }  // namespace strongroom::command

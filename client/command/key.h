@@ -1,7 +1,9 @@
 #ifndef STRONGROOM_CLIENT_COMMAND_KEY_H_
 #define STRONGROOM_CLIENT_COMMAND_KEY_H_
 
+#include <istream>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "client/client.h"
@@ -20,11 +22,22 @@ struct ListArguments {
   // For aliases it may be empty; for keys it is unused.
   std::string key_id = {};
   PageRequest page = {};
-  bool one_page() const { return page.page_size != 0 || !page.page_token.empty(); }
 };
 
-absl::StatusOr<Report> CreateKey(const Client& client, const CreateKeyRequest& arguments);
-absl::StatusOr<Report> DescribeKey(const Client& client, const KeyArguments& arguments);
+struct CreateKeyArguments {
+  std::string description = {};
+  // A policy as `key policy put` takes it: a file, or "-"; none if empty.
+  std::string policy_file = {};
+};
+
+struct DescribeKeyArguments {
+  std::string key_id = {};
+  std::vector<std::string> grant_token_files = {};
+};
+
+absl::StatusOr<Report> CreateKey(const Client& client, std::istream& in,
+                                 const CreateKeyArguments& arguments);
+absl::StatusOr<Report> DescribeKey(const Client& client, const DescribeKeyArguments& arguments);
 absl::StatusOr<Report> ListKeys(const Client& client, const ListArguments& arguments);
 absl::StatusOr<Report> RotateKey(const Client& client, const KeyArguments& arguments);
 absl::StatusOr<Report> ListKeyVersions(const Client& client, const ListArguments& arguments);

@@ -11,12 +11,16 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "client/command/arguments.h"
+#include "client/command/audit.h"
 #include "client/command/cipher.h"
 #include "client/command/data_key.h"
+#include "client/command/dry_run.h"
 #include "client/command/exit_code.h"
+#include "client/command/grant.h"
 #include "client/command/health.h"
 #include "client/command/key.h"
 #include "client/command/outputs.h"
+#include "client/command/policy.h"
 #include "client/specs.h"
 #include "client/version.h"
 
@@ -24,7 +28,8 @@ namespace strongroom::command {
 namespace {
 
 constexpr char kExitCodes[] = R"(Exit codes:
-   0  done
+   0  done; of a dry run: it would work
+   1  `audit verify` found the trail damaged
    2  wrong command line; nothing was sent
    3  invalid request, InvalidCiphertext among them
    4  no such key or alias
@@ -57,6 +62,8 @@ class Grammar {
     AddDataKeyCommands();
     AddDataKeyPairCommands();
     AddCipherCommands();
+    AddGrantCommands();
+    AddAuditCommands();
     AddHealthCommand();
     app_.footer(absl::StrCat(R"(Examples:
   strongroom key create --description orders
@@ -149,7 +156,12 @@ class Grammar {
 
   // A group of commands, e.g. `key`.
   CLI::App* AddGroup(const char* name, const char* description, const char* examples) {
-    CLI::App* group = app_.add_subcommand(name, description);
+    return AddGroup(&app_, name, description, examples);
+  }
+  // A group within a group, e.g. `key policy`.
+  static CLI::App* AddGroup(CLI::App* parent, const char* name, const char* description,
+                            const char* examples) {
+    CLI::App* group = parent->add_subcommand(name, description);
     group->require_subcommand(1);
     group->footer(absl::StrCat("Examples:\n", examples));
     return group;
@@ -181,8 +193,14 @@ class Grammar {
     CLI::App* command = parent->add_subcommand(name, description);
     command->footer(absl::StrCat("Examples:\n", examples));
     command->callback([this, arguments, run] {
-      invocation_.run = [arguments, run](const Client& client, std::istream& in) {
-        return run(client, in, *arguments);
+      invocation_.run = [arguments, run](const Client& client,
+                                         std::istream& in) -> absl::StatusOr<Report> {
+        absl::StatusOr<Report> report = run(client, in, *arguments);
+        // Only where it was asked for: what was to be done and was not, is no success.
+        if constexpr (requires { arguments->authority; }) {
+          if (arguments->authority.dry_run) return DryRunReport(std::move(report));
+        }
+        return report;
       };
     });
     return {command, arguments.get()};
@@ -228,6 +246,21 @@ class Grammar {
         ->allow_extra_args(false);
   }
 
+  static void AddGrantTokens(CLI::App* command, std::vector<std::string>* files) {
+    command
+        ->add_option("--grant-token-file", *files,
+                     "a file with the token of a grant that lets this call; repeatable")
+        ->type_name("FILE")
+        ->allow_extra_args(false);
+  }
+
+  static void AddAuthority(CLI::App* command, Authority* authority) {
+    AddGrantTokens(command, &authority->grant_token_files);
+    command->add_flag("--dry-run", authority->dry_run,
+                      "only ask whether it would work (exit code 0); nothing is generated, opened "
+                      "or written");
+  }
+
   static void AddAad(CLI::App* command, Binding* binding, const char* note) {
     command->add_option("--aad", binding->aad, absl::StrCat("the Aad, as text", note));
     command->add_option("--aad-file", binding->aad_file, absl::StrCat("a file with the Aad", note))
@@ -271,17 +304,27 @@ class Grammar {
   strongroom key rotate alias/orders
   strongroom key list --output json)");
     {
-      auto [command, arguments] =
-          Add(group, "create", "Generate a master key in the token",
-              "  strongroom key create --description \"orders database\"", CreateKey);
+      auto [command, arguments] = Add(group, "create", "Generate a master key in the token",
+                                      R"(  strongroom key create --description "orders database"
+  strongroom key create --policy-file policy.json)",
+                                      CreateKey);
       command->add_option("--description", arguments->description, "what the key is for");
+      command
+          ->add_option("--policy-file", arguments->policy_file,
+                       "the key's policy, as `key policy put` takes it; - is standard input")
+          ->type_name("FILE");
+    }
+    {
+      auto [command, arguments] = Add(group, "describe", "Show a key",
+                                      "  strongroom key describe alias/orders", DescribeKey);
+      AddKeyPosition(command, &arguments->key_id);
+      AddGrantTokens(command, &arguments->grant_token_files);
     }
     struct {
       const char* name;
       const char* description;
       absl::StatusOr<Report> (*run)(const Client&, const KeyArguments&);
     } const commands[] = {
-        {"describe", "Show a key", DescribeKey},
         {"rotate", "Generate a new version and make it the primary one", RotateKey},
         {"enable", "Let a key seal and open again", EnableKey},
         {"disable", "Stop a key from sealing and opening", DisableKey},
@@ -304,6 +347,36 @@ class Grammar {
                                       "  strongroom key versions alias/orders", ListKeyVersions);
       AddKeyPosition(command, &arguments->key_id);
       AddPage(command, &arguments->page);
+    }
+    AddPolicyCommands(group);
+  }
+
+  void AddPolicyCommands(CLI::App* parent) {
+    CLI::App* group = AddGroup(parent, "policy", "A key's policy: who may do what with it",
+                               R"(  strongroom key policy get alias/orders > policy.json
+  strongroom key policy put alias/orders --file policy.json)");
+    {
+      auto [command, arguments] =
+          Add(group, "get", "Show a key's policy, in the form that `put` takes",
+              "  strongroom key policy get alias/orders > policy.json", GetPolicy);
+      AddKeyPosition(command, &arguments->key_id);
+    }
+    {
+      auto [command, arguments] =
+          Add(group, "put", "Give a key another policy in place of the one it has",
+              R"(  strongroom key policy put alias/orders --file policy.json
+with a file like
+  {"statements": [
+    {"statementId": "operators", "principals": ["spiffe://example.org/operator"],
+     "operations": ["group:administer"]},
+    {"statementId": "billing", "principals": ["spiffe://example.org/billing/*"],
+     "operations": ["group:use"],
+     "conditions": {"encryptionContextSubset": {"department": "billing"}}}]})",
+              PutPolicy);
+      AddKeyPosition(command, &arguments->key_id);
+      command->add_option("--file", arguments->file, "the policy in JSON; - is standard input")
+          ->type_name("FILE")
+          ->required();
     }
   }
 
@@ -348,6 +421,7 @@ class Grammar {
     AddContext(command, &arguments->binding);
     AddAad(command, &arguments->binding, " (instance)");
     AddAlgorithm(command, &arguments->algorithm);
+    AddAuthority(command, &arguments->authority);
     AddCiphertextOut(command, &arguments->outputs);
   }
 
@@ -389,6 +463,7 @@ class Grammar {
     AddContext(command, &arguments->binding);
     AddAad(command, &arguments->binding, " (instance)");
     AddAlgorithm(command, &arguments->algorithm);
+    AddAuthority(command, &arguments->authority);
     AddCiphertextOut(command, &arguments->outputs);
     AddPublicKeyOut(command, &arguments->outputs);
   }
@@ -438,6 +513,7 @@ class Grammar {
       AddContext(command, &arguments->binding);
       AddAad(command, &arguments->binding, " (instance)");
       AddAlgorithm(command, &arguments->algorithm);
+      AddAuthority(command, &arguments->authority);
       AddCiphertextOut(command, &arguments->outputs);
       AddForce(command, &arguments->outputs);
     }
@@ -458,6 +534,7 @@ class Grammar {
       AddAlgorithm(command, &arguments->algorithm);
       command->add_option("--iv-hex", arguments->iv,
                           "the IV, to be compared with the blob's (instance)");
+      AddAuthority(command, &arguments->authority);
       AddPlaintextOut(command, &arguments->outputs);
       AddForce(command, &arguments->outputs);
     }
@@ -468,6 +545,100 @@ class Grammar {
     AddService(command, &arguments->service, /*with_advance=*/false);
     AddPlaintextOut(command, &arguments->outputs);
     AddForce(command, &arguments->outputs);
+  }
+
+  void AddGrantCommands() {
+    CLI::App* group =
+        AddGroup("grant", "Grants: leave for one principal to use a key",
+                 R"(  strongroom grant create alias/orders --grantee spiffe://example.org/batch \
+      --operation Decrypt --expires 24h --token-file batch.token
+  strongroom grant list alias/orders)");
+    {
+      auto [command, arguments] =
+          Add(group, "create", "Let a principal do some operations with a key",
+              R"(  strongroom grant create alias/orders --grantee spiffe://example.org/batch \
+      --operation Decrypt --context-subset department=billing --expires 24h \
+      --token-file batch.token)",
+              CreateGrant);
+      AddKeyPosition(command, &arguments->key_id);
+      command->add_option("--grantee", arguments->grantee_principal, "whom to let: a principal")
+          ->required();
+      command
+          ->add_option("--operation", arguments->operations,
+                       "what: an RPC (Decrypt, KmsService.Decrypt), group:seal, group:open or "
+                       "group:use; repeatable")
+          ->required()
+          ->allow_extra_args(false);
+      command
+          ->add_option("--context-equals", arguments->context_equals,
+                       "only where the encryption context is this; repeatable")
+          ->type_name("KEY=VALUE")
+          ->allow_extra_args(false);
+      command
+          ->add_option("--context-subset", arguments->context_subset,
+                       "only where the encryption context has this; repeatable")
+          ->type_name("KEY=VALUE")
+          ->allow_extra_args(false);
+      command
+          ->add_option("--expires", arguments->expires,
+                       "until when: 2030-01-31T12:00:00Z, or from now: 90m, 24h [never]")
+          ->type_name("TIME");
+      command->add_option("--retiring-principal", arguments->retiring_principal,
+                          "who may retire it, besides");
+      AddGrantTokens(command, &arguments->grant_token_files);
+      command
+          ->add_option("--token-file", arguments->token_file,
+                       "write the grant's token to this file, for the grantee")
+          ->type_name("FILE");
+      command->add_flag("--force", arguments->force, "replace a file that is there");
+    }
+    {
+      auto [command, arguments] =
+          Add(group, "list", "List a key's grants that have not ended, oldest first",
+              R"(  strongroom grant list alias/orders
+  strongroom grant list alias/orders --grantee spiffe://example.org/batch --output json)",
+              ListGrants);
+      AddKeyPosition(command, &arguments->key_id);
+      command->add_option("--grantee", arguments->grantee_principal, "only those of this grantee");
+      AddPage(command, &arguments->page);
+    }
+    {
+      auto [command, arguments] =
+          Add(group, "retire", "End a grant whose work is done, as its grantee may",
+              R"(  strongroom grant retire --token-file batch.token
+  strongroom grant retire alias/orders 2b1f...)",
+              RetireGrant);
+      command->add_option("KEY", arguments->key_id, "id, alias/NAME, or an ARN");
+      command->add_option("GRANT_ID", arguments->grant_id, "the grant's id");
+      command
+          ->add_option("--token-file", arguments->token_file,
+                       "a file with the grant's token, in place of KEY and GRANT_ID")
+          ->type_name("FILE");
+    }
+    {
+      auto [command, arguments] =
+          Add(group, "revoke", "Take a grant back",
+              "  strongroom grant revoke alias/orders 2b1f...", RevokeGrant);
+      AddKeyPosition(command, &arguments->key_id);
+      command->add_option("GRANT_ID", arguments->grant_id, "the grant's id")->required();
+    }
+  }
+
+  void AddAuditCommands() {
+    CLI::App* group =
+        AddGroup("audit", "The audit trail", "  strongroom audit verify /var/lib/strongroom/audit");
+    auto [command, arguments] =
+        Add(group, "verify", "Verify a trail: intact (exit code 0) or damaged (1)",
+            R"(  strongroom audit verify /var/lib/strongroom/audit
+  strongroom audit verify ./copy --first-record 120001 --offline)",
+            VerifyAudit);
+    command->add_option("DIRECTORY", arguments->directory, "the folder with the trail's files")
+        ->required();
+    command->add_option("--first-record", arguments->first_record,
+                        "begin here: what is before it was verified already [1]");
+    command->add_flag("--offline", arguments->offline,
+                      "do not ask the service: the chain is checked; the seals, and whether the "
+                      "newest records are missing, are not");
   }
 
   void AddHealthCommand() {

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/error.h"
@@ -46,13 +48,31 @@ std::string Printable(absl::string_view text) {
 std::string ToText(const Record::Value& value) {
   if (const auto* text = std::get_if<std::string>(&value)) return Printable(*text);
   if (const auto* number = std::get_if<int64_t>(&value)) return absl::StrCat(*number);
-  return std::get<bool>(value) ? "yes" : "no";
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "yes" : "no";
+  if (const auto* texts = std::get_if<Record::Texts>(&value)) {
+    return Printable(absl::StrJoin(*texts, ", "));
+  }
+  if (const auto* pairs = std::get_if<Record::Pairs>(&value)) {
+    return Printable(absl::StrJoin(*pairs, ", ", absl::PairFormatter("=")));
+  }
+  return Printable(std::get<Record::Json>(value).text);
 }
 
 Json ToJson(const Record& record) {
   Json object = Json::object();
   for (const Record::Field& field : record.fields()) {
-    std::visit([&](const auto& value) { object[field.name] = value; }, field.value);
+    if (!field.in_json) continue;
+    if (const auto* json = std::get_if<Record::Json>(&field.value)) {
+      object[field.name] = Json::parse(json->text, /*cb=*/nullptr, /*allow_exceptions=*/false);
+      continue;
+    }
+    std::visit(
+        [&](const auto& value) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(value)>, Record::Json>) {
+            object[field.name] = value;
+          }
+        },
+        field.value);
   }
   return object;
 }
@@ -122,16 +142,27 @@ void PrintJson(const Report& report, std::ostream& out) {
   out << "\"\n}\n";
 }
 
+void PrintText(absl::string_view text, std::ostream& out) {
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    out << Printable(line) << '\n';
+  }
+}
+
 void PrintTable(const Report& report, std::ostream& out) {
+  if (report.text.has_value()) return PrintText(*report.text, out);
   std::vector<std::vector<std::string>> rows;
   if (report.list.has_value()) {
     for (const Record& item : report.list->items) {
       if (rows.empty()) {
         std::vector<std::string>& headings = rows.emplace_back();
-        for (const auto& field : item.fields()) headings.push_back(Heading(field.name));
+        for (const auto& field : item.fields()) {
+          if (field.in_table) headings.push_back(Heading(field.name));
+        }
       }
       std::vector<std::string>& row = rows.emplace_back();
-      for (const auto& field : item.fields()) row.push_back(ToText(field.value));
+      for (const auto& field : item.fields()) {
+        if (field.in_table) row.push_back(ToText(field.value));
+      }
     }
     if (rows.empty()) rows.push_back({"none"});
     PrintRows(rows, out);
@@ -147,9 +178,7 @@ void PrintTable(const Report& report, std::ostream& out) {
   PrintRows(rows, out);
   for (const auto& [name, text] : report.record.blocks()) {
     out << Label(name) << '\n';
-    for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-      out << Printable(line) << '\n';
-    }
+    PrintText(text, out);
   }
   if (report.revealed.has_value()) {
     out << "Plaintext (base64)  ";
@@ -161,7 +190,7 @@ void PrintTable(const Report& report, std::ostream& out) {
 }  // namespace
 
 Record& Record::Text(absl::string_view name, std::string value) {
-  fields_.push_back({std::string(name), std::move(value), /*in_table=*/true});
+  fields_.push_back({std::string(name), std::move(value)});
   return *this;
 }
 
@@ -170,12 +199,37 @@ Record& Record::OptionalText(absl::string_view name, std::string value) {
 }
 
 Record& Record::Number(absl::string_view name, int64_t value) {
-  fields_.push_back({std::string(name), value, /*in_table=*/true});
+  fields_.push_back({std::string(name), value});
   return *this;
 }
 
 Record& Record::Flag(absl::string_view name, bool value) {
-  fields_.push_back({std::string(name), value, /*in_table=*/true});
+  fields_.push_back({std::string(name), value});
+  return *this;
+}
+
+Record& Record::List(absl::string_view name, Texts value) {
+  fields_.push_back({std::string(name), std::move(value)});
+  return *this;
+}
+
+Record& Record::Map(absl::string_view name, Pairs value) {
+  fields_.push_back({std::string(name), std::move(value)});
+  return *this;
+}
+
+Record& Record::JsonForPrograms(absl::string_view name, std::string json) {
+  fields_.push_back({std::string(name), Json{std::move(json)}});
+  return ForPrograms();
+}
+
+Record& Record::ForPrograms() {
+  fields_.back().in_table = false;
+  return *this;
+}
+
+Record& Record::ForPeople() {
+  fields_.back().in_json = false;
   return *this;
 }
 
@@ -188,9 +242,7 @@ Record& Record::Bytes(absl::string_view name, absl::string_view value) {
 }
 
 Record& Record::BytesForPrograms(absl::string_view name, absl::string_view value) {
-  Bytes(name, value);
-  fields_.back().in_table = false;
-  return *this;
+  return Bytes(name, value).ForPrograms();
 }
 
 Record& Record::TextForPeople(absl::string_view name, absl::string_view value) {
@@ -223,6 +275,10 @@ void PrintError(const absl::Status& status, OutputFormat format, std::ostream& e
     if (detail.retry_delay.has_value()) {
       error["retry_delay_seconds"] = absl::ToDoubleSeconds(*detail.retry_delay);
     }
+    if (detail.dry_run.has_value()) {
+      error["failed_check"] = detail.dry_run->failed_check;
+      error["token"] = detail.dry_run->token;
+    }
     err << Dump(Json{{"error", error}}, /*indent=*/-1) << '\n';
     return;
   }
@@ -230,6 +286,10 @@ void PrintError(const absl::Status& status, OutputFormat format, std::ostream& e
   if (!detail.request_id.empty()) err << " (request id " << Printable(detail.request_id) << ")";
   if (detail.retry_delay.has_value()) {
     err << "; try again in " << absl::FormatDuration(*detail.retry_delay);
+  }
+  if (detail.dry_run.has_value()) {
+    err << "; would not work: failed check: " << Printable(detail.dry_run->failed_check)
+        << ", token: " << Printable(detail.dry_run->token);
   }
   err << '\n';
 }

@@ -2,6 +2,7 @@
 #define STRONGROOM_CLIENT_COMMAND_REPORT_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -22,11 +23,18 @@ enum class OutputFormat { kTable, kJson };
 // Named values in order. Names are in snake_case; a table makes headings of them.
 class Record {
  public:
-  using Value = std::variant<std::string, int64_t, bool>;
+  using Texts = std::vector<std::string>;
+  using Pairs = std::map<std::string, std::string>;
+  // Text that is JSON already.
+  struct Json {
+    std::string text;
+  };
+  using Value = std::variant<std::string, int64_t, bool, Texts, Pairs, Json>;
   struct Field {
     std::string name;
     Value value;
-    bool in_table;
+    bool in_table = true;
+    bool in_json = true;
   };
 
   Record& Text(absl::string_view name, std::string value);
@@ -34,6 +42,11 @@ class Record {
   Record& OptionalText(absl::string_view name, std::string value);
   Record& Number(absl::string_view name, int64_t value);
   Record& Flag(absl::string_view name, bool value);
+  // An array and an object in JSON.
+  Record& List(absl::string_view name, Texts value);
+  Record& Map(absl::string_view name, Pairs value);
+  // For programs only.
+  Record& JsonForPrograms(absl::string_view name, std::string json);
   // RFC 3339, UTC.
   Record& Time(absl::string_view name, absl::Time value);
   // Base64.
@@ -42,6 +55,10 @@ class Record {
   Record& BytesForPrograms(absl::string_view name, absl::string_view value);
   // As Text; JSON has it as Bytes. For PEM.
   Record& TextForPeople(absl::string_view name, absl::string_view value);
+
+  // Leave the value that was added last out of a table, or out of JSON.
+  Record& ForPrograms();
+  Record& ForPeople();
 
   const std::vector<Field>& fields() const { return fields_; }
   // The other form of a TextForPeople.
@@ -63,6 +80,9 @@ struct Report {
   };
   std::optional<List> list = std::nullopt;
 
+  // What a table's readers see in place of it.
+  std::optional<std::string> text = std::nullopt;
+
   // Key bytes that the caller asked to see on standard output: as "plaintext", in base64.
   std::optional<SecretBytes> revealed = std::nullopt;
 
@@ -74,7 +94,8 @@ struct Report {
 void PrintReport(const Report& report, OutputFormat format, std::ostream& out);
 
 // One line of text, or of JSON: {"error": {"reason", "message", "code", "http_status",
-// "request_id"}}, and "retry_delay_seconds" where the service gave one.
+// "request_id"}}, "retry_delay_seconds" where the service gave one, and of a dry run "failed_check"
+// and "token".
 void PrintError(const absl::Status& status, OutputFormat format, std::ostream& err);
 
 }  // namespace strongroom::command

@@ -84,6 +84,14 @@ class FakeServer::Service : public grpc::CallbackGenericService {
   explicit Service(FakeServer* server) : server_(server) {}
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
+    {
+      MutexLock lock(server_->mutex_);
+      server_->metadata_.clear();
+      for (const auto& [name, value] : context->client_metadata()) {
+        server_->metadata_.emplace(std::string(name.data(), name.size()),
+                                   std::string(value.data(), value.size()));
+      }
+    }
     // Without the slash in front.
     return new Reactor(server_, context->method().substr(1));
   }
@@ -131,6 +139,14 @@ std::vector<std::string> FakeServer::calls() const {
   return calls_;
 }
 
+std::vector<std::string> FakeServer::LastMetadata(const std::string& header) const {
+  MutexLock lock(mutex_);
+  std::vector<std::string> values;
+  const auto [begin, end] = metadata_.equal_range(header);
+  for (auto entry = begin; entry != end; ++entry) values.push_back(entry->second);
+  return values;
+}
+
 std::optional<grpc::Status> FakeServer::Answer(const std::string& rpc, const std::string& request,
                                                std::string* response) {
   Handler handler;
@@ -152,7 +168,8 @@ std::optional<grpc::Status> FakeServer::Answer(const std::string& rpc, const std
 
 grpc::Status ServiceError(grpc::StatusCode code, const std::string& message,
                           const std::string& reason, int http_status, const std::string& request_id,
-                          std::optional<absl::Duration> retry_delay) {
+                          std::optional<absl::Duration> retry_delay,
+                          const std::map<std::string, std::string>& metadata) {
   google::rpc::Status status;
   status.set_code(code);
   status.set_message(message);
@@ -161,6 +178,7 @@ grpc::Status ServiceError(grpc::StatusCode code, const std::string& message,
   info.set_domain("strongroom");
   (*info.mutable_metadata())["http_status"] = absl::StrCat(http_status);
   (*info.mutable_metadata())["request_id"] = request_id;
+  info.mutable_metadata()->insert(metadata.begin(), metadata.end());
   status.add_details()->PackFrom(info);
   if (retry_delay.has_value()) {
     google::rpc::RetryInfo retry;

@@ -55,6 +55,8 @@ class FakeServer {
 
   // The RPCs that arrived, in order.
   std::vector<std::string> calls() const;
+  // The values of `header` in the metadata that the newest call came with.
+  std::vector<std::string> LastMetadata(const std::string& header) const;
 
  private:
   class Service;
@@ -70,15 +72,18 @@ class FakeServer {
   std::map<std::string, Handler> handlers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::deque<std::optional<grpc::Status>>> scripts_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mutex_);
+  std::multimap<std::string, std::string> metadata_ ABSL_GUARDED_BY(mutex_);
   int port_ = 0;
   std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;
 };
 
-// An error as Strongroom's servers send it: with ErrorInfo, and RetryInfo if there is a delay.
+// An error as Strongroom's servers send it: with ErrorInfo, which `metadata` is
+// added to, and RetryInfo if there is a delay.
 grpc::Status ServiceError(grpc::StatusCode code, const std::string& message,
                           const std::string& reason, int http_status, const std::string& request_id,
-                          std::optional<absl::Duration> retry_delay = std::nullopt);
+                          std::optional<absl::Duration> retry_delay = std::nullopt,
+                          const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace strongroom::testing
 
