@@ -44,6 +44,26 @@ pkcs11_stays_inside() {
   ! sources platform server client hsm | grep -zv '^hsm/internal/' | xargs -0 grep -nE '#include.*pkcs11\.h'
 }
 
+# A child would inherit the token's logged-in sessions.
+server_does_not_fork() {
+  ! sources platform hsm server | xargs -0 grep -nE '\b(v?fork|clone|popen|system|posix_spawnp?|exec[lv]p?e?) *\('
+}
+
+# Every test that the threat model names, in its two spellings.
+threat_model_names_tests() {
+  local name missing=0
+  while read -r name; do
+    if [[ $name == *.py::* ]]; then
+      grep -q "^def ${name##*::}(" "tests/e2e/${name%%::*}" && continue
+    else
+      grep -rqE "^TEST(_F|_P)?\(${name%%.*}, ${name##*.}\)" tests --include='*.cc' && continue
+    fi
+    echo "docs/threat-model.md names $name, and there is no such test"
+    missing=1
+  done < <(grep -oE '`([A-Za-z0-9]+Test\.[A-Za-z0-9]+|[a-z_]+_test\.py::[a-z0-9_]+)`' docs/threat-model.md | tr -d '`')
+  return "$missing"
+}
+
 check "sources are formatted" formatted
 if install_buf >"$results/buf.log" 2>&1; then
   check "the contract is lint-clean" contract_is_lint_clean
@@ -53,4 +73,6 @@ else
 fi
 check "locks are held where annotations say" locks_are_annotated
 check "PKCS#11 types stay in hsm/internal" pkcs11_stays_inside
+check "the server does not fork" server_does_not_fork
+check "the threat model names tests that exist" threat_model_names_tests
 check "the systemd unit is valid" unit_is_valid

@@ -247,6 +247,21 @@ TEST_F(DataKeysTest, UnknownKeySealsNothing) {
               FailsWith(Reason::kKeyNotFound));
 }
 
+TEST_F(DataKeysTest, UnknownKeyCallsNoToken) {
+  const KeyId unknown = *KeyId::Parse("00000000-0000-4000-8000-000000000000");
+  std::string foreign = Seal(key(), "text").blob;
+  foreign[8] = static_cast<char>(foreign[8] ^ 1);  // in the key id
+  faults().Reset();
+  EXPECT_THAT(Generate(32, Plaintext::kReturned, {.key = unknown}),
+              FailsWith(Reason::kKeyNotFound));
+  EXPECT_THAT(Generate(32, Plaintext::kNotReturned, {.key = unknown}),
+              FailsWith(Reason::kKeyNotFound));
+  EXPECT_THAT(data_keys().Encrypt({.key = unknown}, "text", kNoDeadline),
+              FailsWith(Reason::kKeyNotFound));
+  EXPECT_THAT(Open(foreign), FailsWith(Reason::kInvalidCiphertext));
+  EXPECT_TRUE(faults().Calls().empty());
+}
+
 TEST_F(DataKeysTest, RestartLosesNothing) {
   const Binding binding = Context({{"tenant", "7"}});
   const std::vector<std::string> blobs = OneOfEachKind(binding);
