@@ -138,21 +138,23 @@ def test_limit_holds_for_tls(server, tmp_path):
     assert SEALER.seal(client, key)
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plaintext", "tls"])
-def test_connection_that_says_nothing_is_closed(server, tmp_path, tls):
-    if tls:
-        authority = certificates.Authority(tmp_path)
-        own = authority.issue("server", "DNS:localhost,IP:127.0.0.1")
-        server.config["tls"] = {
-            "certificate": str(own.certificate),
-            "private_key": str(own.private_key),
-            "client_ca": str(authority.certificate),
-        }
+def test_connections_that_say_nothing_are_closed(server, tmp_path):
+    authority = certificates.Authority(tmp_path)
+    own = authority.issue("server", "DNS:localhost,IP:127.0.0.1")
+    server.config["tls"] = {
+        "certificate": str(own.certificate),
+        "private_key": str(own.private_key),
+        "client_ca": str(authority.certificate),
+    }
     server.start()
     host, port = server.tcp_address().split(":")
-    with socket.create_connection((host, int(port)), timeout=100) as connection:
-        while connection.recv(1024):
-            pass
+    # One that owes a TLS handshake, and one that owes HTTP/2's first frames.
+    with socket.create_connection((host, int(port))) as tls, socket.socket(socket.AF_UNIX) as http:
+        http.connect(str(server.socket_path))
+        for connection in (tls, http):
+            connection.settimeout(100)
+            while connection.recv(1024):
+                pass
 
 
 def test_running_out_of_descriptors_is_survived(servers):

@@ -66,11 +66,11 @@ class Authority:
         new.certificate.write_bytes(issued)
         return new
 
-    def revocation_list(self, *revoked, last_update="20200101000000Z", next_update=""):
+    def revocation_list(self, *revoked, next_update="20991231000000Z"):
         """A list, in PEM, of the certificates that are revoked, with those revoked before."""
         for certificate in revoked:
             self._ca("-revoke", str(certificate.certificate))
-        dates = ("-crl_lastupdate", last_update, "-crl_nextupdate", next_update or "20991231000000Z")
+        dates = ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", next_update)
         return self._ca("-gencrl", *dates)
 
     def _ca(self, *arguments):
