@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -62,12 +63,20 @@ absl::StatusOr<SecretBytes> ReadWhole(const Descriptor& file, const std::string&
   if (S_ISDIR(info->st_mode)) {
     return absl::FailedPreconditionError(absl::StrCat(path, " is a directory, not a file"));
   }
-  SecretBytes content(kLargestFile + 1);
+  // One byte more than there is, to see whether there is more by now. What is no regular file (a
+  // pipe, /proc) has no size.
+  const size_t expected = S_ISREG(info->st_mode) && info->st_size > 0
+                              ? std::min(static_cast<size_t>(info->st_size), kLargestFile)
+                              : kLargestFile;
+  SecretBytes content(expected + 1);
   absl::StatusOr<size_t> size =
       ReadUpTo(file.get(), content.MutableSecret().data(), content.size(), path);
   if (!size.ok()) return size.status();
   if (*size > kLargestFile) {
     return absl::FailedPreconditionError(absl::StrCat(path, " is larger than 1 MiB"));
+  }
+  if (*size > expected) {
+    return absl::UnavailableError(absl::StrCat(path, " grew while it was read; try again"));
   }
   content.Truncate(*size);
   return content;

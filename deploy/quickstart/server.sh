@@ -44,7 +44,7 @@ policy:
   - id: operator
     principals: [quickstart]
     operations: ["*"]
-  - id: random bytes for everybody
+  - id: random-bytes
     principals: ["$trust_domain/*"]
     operations: [GenerateRandom]
 audit:
