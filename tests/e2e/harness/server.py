@@ -26,6 +26,7 @@ EVERYBODY = [
     "e2e",
     "someone-else",
     "local",
+    "x",
     "backend.example.org",
     "first.example.org",
     "spiffe://example.org/*",
