@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -12,16 +14,25 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "server/gate/policy.h"
+#include "server/gate/rate_limiter.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/test_directory.h"
 
 namespace strongroom {
 namespace {
 
+using ::testing::_;
 using ::testing::AllOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
+using ::testing::Not;
+using ::testing::Optional;
+using ::testing::Pair;
 using ::testing::StartsWith;
 using testing::StatusIs;
 
@@ -50,7 +61,35 @@ token:
   lanes: 32
 store:
   path: /var/lib/strongroom/store.db
+policy:
+  - id: operators
+    principals: ["spiffe://bank.example/ops/*", anna]
+    operations: ["group:administer"]
+  - principals: [orders]
+    operations: ["group:use", GenerateRandom]
+    conditions:
+      equals: {tenant: a}
+      subset: {purpose: "invoices, paid", number: 7}
+audit:
+  directory: /var/log/strongroom/audit
+  sync: always
+  sync_interval_ms: 60000
+  seal_interval_seconds: 3600
+  max_file_mib: 65536
+  max_file_hours: 8760
 limits:
+  rates:
+    default:
+      data_key: {rate: 0.001, burst: 1}
+      key_pair: {rate: 1000000, burst: 1000000}
+      decrypt: {rate: 2.5}
+      random: {rate: 0.5}
+      management: {rate: 1e2, burst: 3}
+    principals:
+      - principal: orders
+        data_key: {rate: 5000, burst: 10000}
+      - principal: spiffe://bank.example/etcd
+        decrypt: {rate: 7}
   concurrent_pair_generations: 4
   connections: 100000
   streams_per_connection: 10000
@@ -63,17 +102,28 @@ constexpr char kToken[] =
     "token: {module: /usr/lib/softhsm/libsofthsm2.so, token: strongroom, pin_file: /run/pin}\n";
 constexpr char kStore[] = "store: {path: /var/lib/strongroom/store.db}\n";
 constexpr char kListen[] = "listen: {unix: [{path: /run/s.sock, principal: orders}]}\n";
+constexpr char kPolicy[] = "policy: [{principals: [anna], operations: [\"*\"]}]\n";
+constexpr char kAudit[] = "audit: {directory: /var/log/audit}\n";
+// What else is required. Behind the rest, so that lines have the same numbers.
+const std::string kPolicyAndAudit = absl::StrCat(kPolicy, kAudit);
 
 absl::StatusOr<Config> Parse(const std::string& yaml) { return ParseConfig("s.yaml", yaml); }
 
-// A file of three lines that is right, with more behind them, from line 4 on.
+// A file that is right, with more in it, from line 4 on.
 std::string RightAnd(const std::string& more) {
-  return absl::StrCat(kToken, kStore, kListen, more);
+  return absl::StrCat(kToken, kStore, kListen, more, kPolicyAndAudit);
+}
+// The same for what is in the place of the policy, and of the audit section.
+std::string RightWithPolicy(const std::string& policy) {
+  return absl::StrCat(kToken, kStore, kListen, policy, kAudit);
+}
+std::string RightWithAudit(const std::string& audit) {
+  return absl::StrCat(kToken, kStore, kListen, audit, kPolicy);
 }
 
 // A file with this list of TCP listeners, in line 3.
 std::string WithTcp(const std::string& listeners, const std::string& more) {
-  return absl::StrCat(kToken, kStore, "listen: {tcp: [", listeners, "]}\n", more);
+  return absl::StrCat(kToken, kStore, "listen: {tcp: [", listeners, "]}\n", more, kPolicyAndAudit);
 }
 
 // The lines of the error.
@@ -83,6 +133,13 @@ std::vector<std::string> Mistakes(const std::string& yaml) {
   EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
   return absl::StrSplit(std::string(config.status().message()), '\n');
 }
+
+// A limit, in the order of the classes.
+auto IsLimit(double rate, int burst) {
+  return Optional(
+      AllOf(Field(&gate::RateLimit::rate, rate), Field(&gate::RateLimit::burst, burst)));
+}
+auto IsNoLimit() { return Not(Optional(_)); }
 
 TEST(ConfigTest, CompleteFileIsRead) {
   ASSERT_OK_AND_ASSIGN(const Config config, Parse(kComplete));
@@ -108,6 +165,32 @@ TEST(ConfigTest, CompleteFileIsRead) {
   EXPECT_EQ(config.token.pin_file, "/run/credentials/strongroomd.service/pin");
   EXPECT_EQ(config.token.lanes, 32);
   EXPECT_EQ(config.store_path, "/var/lib/strongroom/store.db");
+  EXPECT_THAT(
+      config.policy.statements(),
+      ElementsAre(gate::StatementText{.id = "operators",
+                                      .principals = {"spiffe://bank.example/ops/*", "anna"},
+                                      .operations = {"group:administer"}},
+                  gate::StatementText{
+                      .principals = {"orders"},
+                      .operations = {"group:use", "GenerateRandom"},
+                      .conditions = {.equals = {{"tenant", "a"}},
+                                     .subset = {{"purpose", "invoices, paid"}, {"number", "7"}}}}));
+  ASSERT_TRUE(config.audit.has_value());
+  EXPECT_EQ(config.audit->directory, "/var/log/strongroom/audit");
+  EXPECT_TRUE(config.audit->sync_always);
+  EXPECT_EQ(config.audit->sync_interval, std::chrono::minutes(1));
+  EXPECT_EQ(config.audit->seal_interval, std::chrono::hours(1));
+  EXPECT_EQ(config.audit->max_file_bytes, int64_t{1} << 36);
+  EXPECT_EQ(config.audit->max_file_age, std::chrono::hours(8760));
+  EXPECT_THAT(config.rates.defaults,
+              ElementsAre(IsLimit(0.001, 1), IsLimit(1e6, 1000000), IsLimit(2.5, 2),
+                          IsLimit(0.5, 1), IsLimit(100, 3)));
+  EXPECT_THAT(config.rates.principals,
+              ElementsAre(Pair("orders", ElementsAre(IsLimit(5000, 10000), IsNoLimit(), IsNoLimit(),
+                                                     IsNoLimit(), IsNoLimit())),
+                          Pair("spiffe://bank.example/etcd",
+                               ElementsAre(IsNoLimit(), IsNoLimit(), IsLimit(7, 7), IsNoLimit(),
+                                           IsNoLimit()))));
   EXPECT_EQ(config.concurrent_pair_generations, 4);
   EXPECT_EQ(config.connections, 100000);
   EXPECT_EQ(config.streams_per_connection, 10000);
@@ -122,6 +205,14 @@ TEST(ConfigTest, WhatIsLeftOutHasADefault) {
   EXPECT_EQ(config.unix_sockets[0].mode, 0600);
   EXPECT_THAT(config.tcp, IsEmpty());
   EXPECT_FALSE(config.tls.has_value());
+  ASSERT_TRUE(config.audit.has_value());
+  EXPECT_FALSE(config.audit->sync_always);
+  EXPECT_EQ(config.audit->sync_interval, std::chrono::seconds(1));
+  EXPECT_EQ(config.audit->seal_interval, std::chrono::seconds(10));
+  EXPECT_EQ(config.audit->max_file_bytes, 64 << 20);
+  EXPECT_EQ(config.audit->max_file_age, std::chrono::hours(24));
+  EXPECT_THAT(config.rates.defaults, Each(IsNoLimit()));
+  EXPECT_THAT(config.rates.principals, IsEmpty());
   EXPECT_EQ(config.concurrent_pair_generations, 1);
   EXPECT_EQ(config.connections, 1000);
   EXPECT_EQ(config.streams_per_connection, 100);
@@ -153,7 +244,8 @@ TEST(ConfigTest, ConnectionsAndStreamsAreLimited) {
 }
 
 TEST(ConfigTest, EveryMistakeIsReportedAtOnceInTheOrderOfLines) {
-  EXPECT_THAT(Mistakes(R"(development: maybe
+  EXPECT_THAT(
+      Mistakes(R"(development: maybe
 listen:
   unix:
     - path: orders.sock
@@ -174,35 +266,42 @@ limits:
 colour: blue
 colour: red
 )"),
-              ElementsAre(StartsWith("s.yaml:1: development: has to be true or false"),
-                          StartsWith("s.yaml:4: listen.unix[0].path: is \"orders.sock\"; "
-                                     "it has to be an absolute path"),
-                          StartsWith("s.yaml:4: listen.unix[0].principal: is required"),
-                          StartsWith("s.yaml:5: listen.unix[0].mode: is \"0666\"; valid are"),
-                          StartsWith("s.yaml:7: listen.unix[1].principal: has to be 1 to 256"),
-                          StartsWith("s.yaml:9: listen.tcp[0].address: is \"10.0.0.1\"; "
-                                     "a right one is HOST:PORT"),
-                          StartsWith("s.yaml:10: tls.client_ca: is required"),
-                          StartsWith("s.yaml:10: tls.private_key: is required"),
-                          StartsWith("s.yaml:11: tls.certificate: is \"server.pem\"; "
-                                     "it has to be an absolute path"),
-                          StartsWith("s.yaml:12: token.module: is required"),
-                          StartsWith("s.yaml:12: token.pin_file: is required"),
-                          StartsWith("s.yaml:14: token.lanes: has to be a whole number"),
-                          StartsWith("s.yaml:15: token.pin: is not a field; valid are lanes, "
-                                     "module, pin_file, token"),
-                          StartsWith("s.yaml:16: store: has to be a map"),
-                          StartsWith("s.yaml:18: limits.concurrent_pair_generations: has to be a "
-                                     "whole number from 1 to"),
-                          StartsWith("s.yaml:19: colour: is not a field"),
-                          StartsWith("s.yaml:20: colour: is not a field")));
+      ElementsAre(StartsWith("s.yaml:1: audit: is required"),
+                  StartsWith("s.yaml:1: development: has to be true or false"),
+                  StartsWith("s.yaml:1: policy: is required"),
+                  StartsWith("s.yaml:4: listen.unix[0].path: is \"orders.sock\"; "
+                             "it has to be an absolute path"),
+                  StartsWith("s.yaml:4: listen.unix[0].principal: is required"),
+                  StartsWith("s.yaml:5: listen.unix[0].mode: is \"0666\"; valid are"),
+                  StartsWith("s.yaml:7: listen.unix[1].principal: \"two words\" does not name "
+                             "a principal; a right one is"),
+                  StartsWith("s.yaml:9: listen.tcp[0].address: is \"10.0.0.1\"; "
+                             "a right one is HOST:PORT"),
+                  StartsWith("s.yaml:10: tls.client_ca: is required"),
+                  StartsWith("s.yaml:10: tls.private_key: is required"),
+                  StartsWith("s.yaml:11: tls.certificate: is \"server.pem\"; "
+                             "it has to be an absolute path"),
+                  StartsWith("s.yaml:12: token.module: is required"),
+                  StartsWith("s.yaml:12: token.pin_file: is required"),
+                  StartsWith("s.yaml:14: token.lanes: has to be a whole number"),
+                  StartsWith("s.yaml:15: token.pin: is not a field; valid are lanes, "
+                             "module, pin_file, token"),
+                  StartsWith("s.yaml:16: store: has to be a map"),
+                  StartsWith("s.yaml:18: limits.concurrent_pair_generations: has to be a "
+                             "whole number from 1 to"),
+                  StartsWith("s.yaml:19: colour: is not a field"),
+                  StartsWith("s.yaml:20: colour: is not a field")));
 }
 
 TEST(ConfigTest, MissingSectionsAreReported) {
   EXPECT_THAT(Mistakes("development: true\n"),
               ElementsAre(StartsWith("s.yaml:1: listen: is required"),
+                          StartsWith("s.yaml:1: policy: is required"),
                           StartsWith("s.yaml:1: store: is required"),
                           StartsWith("s.yaml:1: token: is required")));
+  EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, kListen)),
+              ElementsAre("s.yaml:1: audit: is required (it may be left out in development only)",
+                          StartsWith("s.yaml:1: policy: is required; name at least who")));
 }
 
 TEST(ConfigTest, WhatIsNoMapOfFieldsIsReported) {
@@ -215,16 +314,19 @@ TEST(ConfigTest, WhatIsNoMapOfFieldsIsReported) {
                                                              "fields"));
   EXPECT_THAT(Mistakes(RightAnd("log: [info]\n")),
               ElementsAre("s.yaml:4: log: has to be a map of fields"));
-  EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, "listen: {unix: /run/s.sock}\n")),
-              Contains(StartsWith("s.yaml:3: listen.unix: has to be a list")));
-  EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, "listen: {unix: [/run/s.sock]}\n")),
-              Contains(StartsWith("s.yaml:3: listen.unix[0]: has to be a map of fields")));
+  EXPECT_THAT(
+      Mistakes(absl::StrCat(kToken, kStore, "listen: {unix: /run/s.sock}\n", kPolicyAndAudit)),
+      Contains(StartsWith("s.yaml:3: listen.unix: has to be a list")));
+  EXPECT_THAT(
+      Mistakes(absl::StrCat(kToken, kStore, "listen: {unix: [/run/s.sock]}\n", kPolicyAndAudit)),
+      Contains(StartsWith("s.yaml:3: listen.unix[0]: has to be a map of fields")));
 }
 
 TEST(ConfigTest, FieldThatIsNoTextIsReported) {
   for (const char* wrong : {"{a: b}", "[a]", "\"\"", "~", ""}) {
-    EXPECT_THAT(Mistakes(absl::StrCat(kToken, kListen, "store:\n  path: ", wrong, "\n")),
-                ElementsAre("s.yaml:4: store.path: has to be a text"))
+    EXPECT_THAT(
+        Mistakes(absl::StrCat(kToken, kListen, "store:\n  path: ", wrong, "\n", kPolicyAndAudit)),
+        ElementsAre("s.yaml:4: store.path: has to be a text"))
         << wrong;
   }
 }
@@ -239,7 +341,8 @@ TEST(ConfigTest, UnknownFieldsAreReportedWhereverTheyAre) {
               ElementsAre("s.yaml:3: listen.tcp[0].tls: is not a field; valid are address"));
   EXPECT_THAT(
       Mistakes(absl::StrCat(kToken, kStore,
-                            "listen: {unix: [{path: /s, principal: p, owner: root}]}\n")),
+                            "listen: {unix: [{path: /s, principal: p, owner: root}]}\n",
+                            kPolicyAndAudit)),
       ElementsAre(
           "s.yaml:3: listen.unix[0].owner: is not a field; valid are mode, path, principal"));
   EXPECT_THAT(Mistakes(RightAnd("? [a, b]\n: c\n")),
@@ -259,7 +362,7 @@ TEST(ConfigTest, NumbersHaveTheirRange) {
   for (const char* wrong : {"0", "-1", "1025", "1.5", "0x10", "many", "99999999999999999999"}) {
     EXPECT_THAT(Mistakes(absl::StrCat(kStore, kListen,
                                       "token: {module: /m, token: t, pin_file: /p, lanes:", " ",
-                                      wrong, "}\n")),
+                                      wrong, "}\n", kPolicyAndAudit)),
                 ElementsAre("s.yaml:3: token.lanes: has to be a whole number from 1 to 1024"))
         << wrong;
   }
@@ -288,7 +391,8 @@ TEST(ConfigTest, SwitchesAreTrueOrFalse) {
 TEST(ConfigTest, LanesAreMoreThanThePairsThatAreGeneratedAtATime) {
   const auto with = [](int lanes, int pairs) {
     return absl::StrCat(kStore, kListen, "limits: {concurrent_pair_generations: ", pairs, "}\n",
-                        "token: {module: /m, token: t, pin_file: /p, lanes: ", lanes, "}\n");
+                        "token: {module: /m, token: t, pin_file: /p, lanes: ", lanes, "}\n",
+                        kPolicyAndAudit);
   };
   EXPECT_OK(Parse(with(2, 1)));
   EXPECT_OK(Parse(with(5, 4)));
@@ -303,13 +407,12 @@ TEST(ConfigTest, LanesAreMoreThanThePairsThatAreGeneratedAtATime) {
   EXPECT_GT(config.token.lanes, 256);
 }
 
-// --- Listening
-// ------------------------------------------------------------------------------------
+// --- Listening -----------------------------------------------------------------------------------
 
 TEST(ConfigTest, SocketIsForItsOwnerOrItsGroup) {
   const auto with = [](const std::string& mode) {
     return absl::StrCat(kToken, kStore, "listen: {unix: [{path: /s, principal: p, mode: ", mode,
-                        "}]}\n");
+                        "}]}\n", kPolicyAndAudit);
   };
   for (const char* right : {"0600", "\"0600\"", "600"}) {
     ASSERT_OK_AND_ASSIGN(const Config config, Parse(with(right)));
@@ -329,14 +432,15 @@ TEST(ConfigTest, SocketIsForItsOwnerOrItsGroup) {
 TEST(ConfigTest, PrincipalIsOneWordThatCanBePrinted) {
   const auto with = [](const std::string& principal) {
     return absl::StrCat(kToken, kStore, "listen: {unix: [{path: /s, principal: \"", principal,
-                        "\"}]}\n");
+                        "\"}]}\n", kPolicyAndAudit);
   };
   EXPECT_OK(Parse(with(std::string(256, 'p'))));
   for (const std::string& wrong :
        {std::string("two words"), std::string("tab\\there"), std::string("new\\nline"),
-        std::string("\\xe4"), std::string(257, 'p')}) {
+        std::string("\\xe4"), std::string(257, 'p'), std::string("*")}) {
     EXPECT_THAT(Mistakes(with(wrong)),
-                ElementsAre(StartsWith("s.yaml:3: listen.unix[0].principal: has to be 1 to 256")))
+                ElementsAre(AllOf(StartsWith("s.yaml:3: listen.unix[0].principal: "),
+                                  HasSubstr("1 to 256 printable ASCII characters without blanks"))))
         << wrong;
   }
   EXPECT_THAT(Mistakes(with("")),
@@ -348,13 +452,14 @@ TEST(ConfigTest, SocketStandsForOnePrincipal) {
   unix:
     - {path: /s, principal: a}
     - {path: /s, principal: b}
-)")),
+)",
+                                    kPolicyAndAudit)),
               ElementsAre(StartsWith("s.yaml:6: listen.unix[1].path: is listened on twice")));
 }
 
 TEST(ConfigTest, SomethingHasToBeListenedOn) {
   for (const char* nothing : {"{}", "{unix: [], tcp: []}"}) {
-    EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, "listen: ", nothing, "\n")),
+    EXPECT_THAT(Mistakes(absl::StrCat(kToken, kStore, "listen: ", nothing, "\n", kPolicyAndAudit)),
                 ElementsAre(StartsWith("s.yaml:3: listen: names nothing to listen on")));
   }
 }
@@ -413,7 +518,8 @@ TEST(ConfigTest, TlsIsForEveryAddress) {
 
 TEST(ConfigTest, LogHasFourLevels) {
   const auto level_of = [](const char* name) {
-    const absl::StatusOr<Config> config = Parse(RightAnd(absl::StrCat("log: {level: ", name, "}")));
+    const absl::StatusOr<Config> config =
+        Parse(RightAnd(absl::StrCat("log: {level: ", name, "}\n")));
     EXPECT_OK(config);
     return config.ok() ? config->log_level : LogLevel::kInfo;
   };
@@ -426,8 +532,216 @@ TEST(ConfigTest, LogHasFourLevels) {
                           "error"));
 }
 
-// --- Files
-// ----------------------------------------------------------------------------------------
+// --- Policy --------------------------------------------------------------------------------------
+
+TEST(ConfigTest, PolicyIsRequiredInDevelopmentToo) {
+  for (const char* none : {"", "policy: []\n"}) {
+    for (const char* development : {"", "development: true\n"}) {
+      EXPECT_THAT(Mistakes(RightWithPolicy(absl::StrCat(none, development))),
+                  ElementsAre(AllOf(HasSubstr(": policy: is required; name at least who"),
+                                    HasSubstr("operations: [\"*\"]"))));
+    }
+  }
+}
+
+TEST(ConfigTest, StatementsMistakesAreReportedAtTheirFields) {
+  EXPECT_THAT(
+      Mistakes(RightWithPolicy(R"(policy:
+  - operations: [Decrypt]
+  - principals: [anna]
+  - principals: [anna, "two words"]
+    operations: [Decrypt]
+  - principals: [anna]
+    operations: [Decrypt, Explode]
+  - principals: anna
+    operations: [[Decrypt]]
+  - principals: [anna]
+    operations: [Decrypt]
+    effect: deny
+  - principals: [anna]
+    operations: [Decrypt]
+    conditions:
+      contains: {a: b}
+  - principals: [anna]
+    operations: [Decrypt]
+    conditions: {equals: [a], subset: {a: [b]}}
+)")),
+      IsSupersetOf({
+          StartsWith("s.yaml:5: policy[0].principals: is required"),
+          StartsWith("s.yaml:6: policy[1].operations: is required"),
+          StartsWith("s.yaml:7: policy[2].principals: \"two words\" does not name a principal"),
+          StartsWith("s.yaml:10: policy[3].operations: \"Explode\" is not an operation"),
+          StartsWith("s.yaml:11: policy[4].principals: has to be a list of texts"),
+          StartsWith("s.yaml:12: policy[4].operations: has to be a list of texts"),
+          StartsWith("s.yaml:15: policy[5].effect: is not a field; valid are conditions, "
+                     "id, operations, principals"),
+          StartsWith("s.yaml:19: policy[6].conditions.contains: is not a field; valid are "
+                     "equals, subset"),
+          StartsWith("s.yaml:22: policy[7].conditions.equals: has to be a map of texts"),
+          StartsWith("s.yaml:22: policy[7].conditions.subset: has to be a map of texts"),
+      }));
+}
+
+TEST(ConfigTest, StatementsIdsDiffer) {
+  const std::string statement = "{id: ops, principals: [anna], operations: [Decrypt]}";
+  EXPECT_OK(Parse(RightWithPolicy(absl::StrCat("policy: [", statement, "]\n"))));
+  EXPECT_THAT(
+      Mistakes(RightWithPolicy(absl::StrCat("policy: [", statement, ", ", statement, "]\n"))),
+      ElementsAre(AllOf(StartsWith("s.yaml:4: policy: "), HasSubstr("id"))));
+}
+
+TEST(ConfigTest, PolicyHasAtMostAHundredStatements) {
+  const auto with = [](int statements) {
+    std::string policy = "policy:\n";
+    for (int i = 0; i < statements; ++i) {
+      policy.append("  - {principals: [anna], operations: [Decrypt]}\n");
+    }
+    return RightWithPolicy(policy);
+  };
+  EXPECT_OK(Parse(with(100)));
+  EXPECT_THAT(Mistakes(with(101)),
+              ElementsAre(AllOf(StartsWith("s.yaml:4: policy: "), HasSubstr("100"))));
+}
+
+// --- Audit ---------------------------------------------------------------------------------------
+
+TEST(ConfigTest, AuditMayBeLeftOutInDevelopmentOnly) {
+  ASSERT_OK_AND_ASSIGN(const Config config, Parse(RightWithAudit("development: true\n")));
+  EXPECT_FALSE(config.audit.has_value());
+  EXPECT_THAT(Mistakes(RightWithAudit("development: false\n")),
+              ElementsAre("s.yaml:1: audit: is required (it may be left out in development only)"));
+}
+
+TEST(ConfigTest, AuditHasADirectory) {
+  for (const char* development : {"", "development: true\n"}) {
+    EXPECT_THAT(Mistakes(RightWithAudit(absl::StrCat("audit: {}\n", development))),
+                ElementsAre("s.yaml:4: audit.directory: is required"));
+    EXPECT_THAT(Mistakes(RightWithAudit(absl::StrCat("audit: {directory: audit}\n", development))),
+                ElementsAre("s.yaml:4: audit.directory: is \"audit\"; it has to be an absolute "
+                            "path"));
+  }
+}
+
+TEST(ConfigTest, AuditIsSyncedInIntervalsOrAlways) {
+  const auto with = [](const std::string& sync) {
+    return RightWithAudit(absl::StrCat("audit:\n  directory: /a\n  sync: ", sync, "\n"));
+  };
+  EXPECT_TRUE(Parse(with("always"))->audit->sync_always);
+  EXPECT_FALSE(Parse(with("interval"))->audit->sync_always);
+  for (const char* wrong : {"never", "Always", "true"}) {
+    EXPECT_THAT(Mistakes(with(wrong)),
+                ElementsAre(absl::StrCat("s.yaml:6: audit.sync: is \"", wrong,
+                                         "\"; valid are interval and "
+                                         "always")));
+  }
+}
+
+TEST(ConfigTest, AuditsNumbersHaveTheirRange) {
+  struct Number {
+    const char* field;
+    int least;
+    int most;
+  };
+  for (const Number& number :
+       {Number{"sync_interval_ms", 10, 60000}, Number{"seal_interval_seconds", 1, 3600},
+        Number{"max_file_mib", 1, 65536}, Number{"max_file_hours", 1, 8760}}) {
+    const auto with = [&](const std::string& value) {
+      return RightWithAudit(
+          absl::StrCat("audit: {directory: /a, ", number.field, ": ", value, "}\n"));
+    };
+    EXPECT_OK(Parse(with(absl::StrCat(number.least))));
+    EXPECT_OK(Parse(with(absl::StrCat(number.most))));
+    for (const std::string& wrong : {absl::StrCat(number.least - 1), absl::StrCat(number.most + 1),
+                                     std::string("-1"), std::string("1.5"), std::string("often")}) {
+      EXPECT_THAT(Mistakes(with(wrong)),
+                  ElementsAre(absl::StrCat("s.yaml:4: audit.", number.field,
+                                           ": has to be a whole number from ", number.least, " to ",
+                                           number.most)));
+    }
+  }
+  EXPECT_THAT(Mistakes(RightWithAudit("audit: {directory: /a, fsync: always}\n")),
+              ElementsAre(StartsWith("s.yaml:4: audit.fsync: is not a field; valid are directory, "
+                                     "max_file_hours, max_file_mib, seal_interval_seconds, sync, "
+                                     "sync_interval_ms")));
+}
+
+// --- Rates ---------------------------------------------------------------------------------------
+
+// A file with such limits for everybody and for one principal, in lines 7 and 10.
+std::string WithRates(const std::string& everybodys, const std::string& ones) {
+  return RightAnd(absl::StrCat(R"(limits:
+  rates:
+    default:
+      )",
+                               everybodys, R"(
+    principals:
+      - principal: anna
+        )",
+                               ones, "\n"));
+}
+
+TEST(ConfigTest, RatesHaveTheirRange) {
+  const std::string right = "data_key: {rate: 1}";
+  const auto expect_mistake = [&](const std::string& limit, const std::string& mistake) {
+    EXPECT_THAT(Mistakes(WithRates(limit, right)),
+                ElementsAre(absl::StrCat("s.yaml:7: limits.rates.default.", mistake)));
+    EXPECT_THAT(Mistakes(WithRates(right, limit)),
+                ElementsAre(absl::StrCat("s.yaml:10: limits.rates.principals[0].", mistake)));
+  };
+  for (const char* name : {"data_key", "key_pair", "decrypt", "random", "management"}) {
+    for (const char* limit : {": {rate: 0.001, burst: 1}", ": {rate: 1000000, burst: 1000000}"}) {
+      EXPECT_OK(Parse(WithRates(absl::StrCat(name, limit), absl::StrCat(name, limit))));
+    }
+    for (const char* wrong : {"0", "0.0009", "1000000.5", "-1", "nan", "inf", "fast", "[1]"}) {
+      expect_mistake(absl::StrCat(name, ": {rate: ", wrong, "}"),
+                     absl::StrCat(name, ".rate: has to be a number from 0.001 to 1e+06"));
+    }
+    for (const char* wrong : {"0", "1000001", "-1", "1.5", "many"}) {
+      expect_mistake(absl::StrCat(name, ": {rate: 1, burst: ", wrong, "}"),
+                     absl::StrCat(name, ".burst: has to be a whole number from 1 to 1000000"));
+    }
+    expect_mistake(absl::StrCat(name, ": {burst: 3}"), absl::StrCat(name, ".rate: is required"));
+    expect_mistake(absl::StrCat(name, ": {rate: 1, per: day}"),
+                   absl::StrCat(name, ".per: is not a field; valid are burst, rate"));
+  }
+}
+
+TEST(ConfigTest, ClassThatIsNoneIsReported) {
+  const std::string right = "data_key: {rate: 1}";
+  EXPECT_THAT(Mistakes(WithRates("data_keys: {rate: 1}", right)),
+              ElementsAre("s.yaml:7: limits.rates.default.data_keys: is not a field; valid are "
+                          "data_key, decrypt, key_pair, management, random"));
+  EXPECT_THAT(Mistakes(WithRates(right, "group:use: {rate: 1}")),
+              ElementsAre(StartsWith("s.yaml:10: limits.rates.principals[0].group:use: is not a "
+                                     "field")));
+  EXPECT_THAT(Mistakes(RightAnd("limits: {rates: {anna: {data_key: {rate: 1}}}}\n")),
+              ElementsAre("s.yaml:4: limits.rates.anna: is not a field; valid are default, "
+                          "principals"));
+}
+
+TEST(ConfigTest, PrincipalWithRatesIsNamedOnce) {
+  EXPECT_THAT(Mistakes(RightAnd(R"(limits:
+  rates:
+    principals:
+      - {principal: anna, random: {rate: 1}}
+      - {principal: anna, decrypt: {rate: 1}}
+      - {random: {rate: 1}}
+)")),
+              ElementsAre("s.yaml:8: limits.rates.principals[1].principal: is there twice",
+                          "s.yaml:9: limits.rates.principals[2].principal: is required"));
+}
+
+// --- Files ---------------------------------------------------------------------------------------
+
+TEST(ConfigTest, FilesOfTheDeploymentAreRight) {
+  for (const char* file : {"deploy/strongroomd.yaml", "deploy/docker/strongroomd.yaml"}) {
+    ASSERT_OK_AND_ASSIGN(const Config config,
+                         LoadConfig(absl::StrCat(getenv("TEST_SRCDIR"), "/strongroom/", file)));
+    // For production.
+    EXPECT_FALSE(config.development) << file;
+    EXPECT_TRUE(config.audit.has_value()) << file;
+  }
+}
 
 TEST(ConfigTest, FileIsReadAndNamedInItsMistakes) {
   ASSERT_OK_AND_ASSIGN(const std::string directory, testing::MakeTestDirectory());
