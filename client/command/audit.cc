@@ -40,7 +40,7 @@ Report ToReport(const AuditReport& trail, const AuditVerification& verification)
     record.Number("first_bad_sequence", trail.bad->sequence)
         .OptionalText("first_bad_file", trail.bad->file)
         .Number("first_bad_line", trail.bad->line)
-        .Text("first_bad_what", trail.bad->what);
+        .Text("finding", trail.bad->what);
     report.exit_code = ExitCode::kDamaged;
   }
   return report;

@@ -121,7 +121,7 @@ TEST_F(AuditCommandTest, ChangedRecordIsNamed) {
     EXPECT_EQ(result.json()["first_bad_sequence"], 3);
     EXPECT_EQ(result.json()["first_bad_file"], kFile);
     EXPECT_EQ(result.json()["first_bad_line"], 3);
-    EXPECT_THAT(result.json()["first_bad_what"].get<std::string>(), HasSubstr("was changed"));
+    EXPECT_THAT(result.json()["finding"].get<std::string>(), HasSubstr("was changed"));
   }
   EXPECT_EQ("\n" + Verify().out, R"(
 Verdict             damaged
@@ -140,7 +140,7 @@ Being written       no
 First bad sequence  3
 First bad file      audit-00000000000000000001.jsonl
 First bad line      3
-First bad what      was changed, or the one behind it was: its hash is not the "prev" of record 4
+Finding             was changed, or the one behind it was: its hash is not the "prev" of record 4
 )");
 }
 
@@ -157,7 +157,7 @@ TEST_F(AuditCommandTest, SealThatIsNotGenuineIsDamage) {
   const Result result = Verify("--output json");
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_EQ(result.json()["confirmed_seals"], 0);
-  EXPECT_THAT(result.json()["first_bad_what"].get<std::string>(), HasSubstr("does not verify"));
+  EXPECT_THAT(result.json()["finding"].get<std::string>(), HasSubstr("does not verify"));
 }
 
 TEST_F(AuditCommandTest, MissingEndIsDamage) {
@@ -168,7 +168,7 @@ TEST_F(AuditCommandTest, MissingEndIsDamage) {
   const Result result = Verify("--output json");
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_EQ(result.json()["first_bad_sequence"], 7);
-  EXPECT_THAT(result.json()["first_bad_what"].get<std::string>(), HasSubstr("cut off"));
+  EXPECT_THAT(result.json()["finding"].get<std::string>(), HasSubstr("cut off"));
 }
 
 TEST_F(AuditCommandTest, FirstRecordIsWhereItBegins) {
