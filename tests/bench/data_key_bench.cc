@@ -1,18 +1,14 @@
 // Measures GenerateDataKey of a real strongroomd on SoftHSM against two limits in the same run: an
 // RPC of the same sizes that does nothing, in three threading models, and the token's own seals
-// without any RPC. tests/bench/run.sh builds it optimized and runs it.
+// without any RPC; further what the audit trail costs, and what one principal notices of another.
+// tests/bench/run.sh builds it optimized and runs it.
 
-#include <fcntl.h>
-#include <grpcpp/grpcpp.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <array>
 #include <chrono>
-#include <csignal>
-#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -24,78 +20,26 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "hsm/token.h"
-#include "strongroom/v1/key_management_service.grpc.pb.h"
+#include "tests/bench/audit.h"
 #include "tests/bench/echo_server.h"
 #include "tests/bench/load.h"
+#include "tests/bench/neighbour.h"
+#include "tests/bench/server_process.h"
 #include "tests/testing/softhsm.h"
-
-extern char** environ;
 
 namespace strongroom::bench {
 namespace {
 
 using std::chrono::milliseconds;
 
-[[noreturn]] void Die(const std::string& what) {
-  std::cerr << "data_key_bench: " << what << "\n";
-  std::_Exit(1);
-}
-
-// A child process that is killed when this goes.
-class Child {
- public:
-  explicit Child(const std::vector<std::string>& command, const std::string& log_path) {
-    std::vector<char*> argv;
-    for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log_path.c_str(),
-                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ) != 0) {
-      Die("cannot start " + command[0]);
-    }
-    posix_spawn_file_actions_destroy(&actions);
-  }
-  ~Child() {
-    kill(pid_, SIGTERM);
-    int status = 0;
-    waitpid(pid_, &status, 0);
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-
- private:
-  pid_t pid_ = 0;
-};
-
 struct Settings {
   std::string self;
   std::string server = "server/strongroomd";
   std::string json_path;
+  // Only this; empty: everything.
+  std::string part;
   milliseconds duration{1000};
   int rounds = 5;
-};
-
-// The median of each figure over the rounds, with the least and the most calls per second.
-struct Figure {
-  std::vector<LoadResult> runs;
-
-  double Median(double LoadResult::*member) const {
-    std::vector<double> values;
-    for (const LoadResult& run : runs) values.push_back(run.*member);
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-  }
-  double Least() const {
-    return std::min_element(runs.begin(), runs.end(), ByRate)->calls_per_second;
-  }
-  double Most() const {
-    return std::max_element(runs.begin(), runs.end(), ByRate)->calls_per_second;
-  }
-  static bool ByRate(const LoadResult& a, const LoadResult& b) {
-    return a.calls_per_second < b.calls_per_second;
-  }
 };
 
 // Seals with nothing around them: an IV and a key drawn, one AES-GCM, on each of `threads` threads.
@@ -128,141 +72,162 @@ LoadResult RawSeals(hsm::Token& token, const hsm::VersionKeys& keys, int threads
   return result;
 }
 
-std::string WriteServerConfig(const testing::SoftHsmToken& token, const std::string& socket_path,
-                              int lanes) {
-  const std::string path = absl::StrCat(token.directory(), "/strongroomd.yaml");
-  std::ofstream(path) << "listen:\n  unix:\n    - path: " << socket_path
-                      << "\n      principal: bench\n"
-                         "policy:\n  - {principals: [bench], operations: [\"*\"]}\n"
-                         "audit:\n  directory: "
-                      << token.directory() << "/audit\ntoken:\n  module: "
-                      << testing::kSoftHsmModule << "\n  token: " << token.label()
-                      << "\n  pin_file: " << token.pin_file() << "\n  lanes: " << lanes
-                      << "\nstore:\n  path: " << token.directory() << "/strongroom.db\n";
-  return path;
-}
-
-std::string CreateKey(const std::string& socket_path) {
-  const auto channel =
-      grpc::CreateChannel("unix:" + socket_path, grpc::InsecureChannelCredentials());
-  channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20));
-  const auto stub = v1::KeyManagementService::NewStub(channel);
-  grpc::ClientContext context;
-  v1::CreateKeyResponse response;
-  const grpc::Status status = stub->CreateKey(&context, v1::CreateKeyRequest(), &response);
-  if (!status.ok()) Die("CreateKey: " + status.error_message());
-  return response.key().key_id();
-}
-
+// A server to be measured: strongroomd with this many lanes, or the command of an echo server.
 struct Subject {
   std::string name;
-  std::vector<std::string> command;
-  bool real = false;
+  int lanes = 0;
+  std::vector<std::string> echo = {};
 };
 
-void Print(const std::string& name, const Figure& figure, double limit) {
-  std::cout << absl::StrFormat("%-48s %8.0f  %8.0f..%-8.0f %7.0f %8.0f  %5.2f\n", name,
-                               figure.Median(&LoadResult::calls_per_second), figure.Least(),
-                               figure.Most(), figure.Median(&LoadResult::p50_us),
-                               figure.Median(&LoadResult::p99_us),
-                               figure.Median(&LoadResult::calls_per_second) / limit)
-            << std::flush;
-}
+// What the server is measured against.
+class LimitsBench {
+ public:
+  explicit LimitsBench(const Bench& bench);
+  void RunRound(const Bench& bench);
+  // Not with a server running, for SoftHSM must not see another process while this one holds its
+  // token.
+  void RunRawSeals(const Bench& bench, int rounds);
+  // A table for people, and a JSON array.
+  void Report(std::ostream& table, std::ostream& json);
 
-int Run(const Settings& settings) {
-  auto token_files = testing::SoftHsmToken::Create();
-  if (!token_files.ok()) Die(std::string(token_files.status().message()));
-  // The path of a socket has at most 107 bytes, which a test's own folder may exceed.
-  char socket_folder[] = "/tmp/strongroom-bench.XXXXXX";
-  if (mkdtemp(socket_folder) == nullptr) Die("cannot make a folder in /tmp");
-  const std::string socket_path = absl::StrCat(socket_folder, "/s");
+ private:
+  std::vector<Subject> subjects_;
+  std::map<std::string, Figure> figures_;
+};
+
+LimitsBench::LimitsBench(const Bench& bench) {
   const auto echo = [&](const std::string& model, int workers, int work_us, bool sleeps) {
-    return std::vector<std::string>{
-        settings.self,           "--echo",          socket_path, model, std::to_string(workers),
-        std::to_string(work_us), sleeps ? "1" : "0"};
+    return std::vector<std::string>{bench.self,
+                                    "--echo",
+                                    bench.SocketOf("bench"),
+                                    model,
+                                    std::to_string(workers),
+                                    std::to_string(work_us),
+                                    sleeps ? "1" : "0"};
   };
-  std::vector<Subject> subjects = {
-      {"empty RPC, sync", echo("sync", 0, 0, false)},
-      {"empty RPC, callback inline", echo("callback", 0, 0, false)},
-      {"empty RPC, callback and 2 workers", echo("workers", 2, 0, false)},
-      {"25 us of processor, sync", echo("sync", 0, 25, false)},
-      {"25 us of processor, callback inline", echo("callback", 0, 25, false)},
-      {"25 us of processor, callback and 2 workers", echo("workers", 2, 25, false)},
-      {"1 ms of waiting, sync", echo("sync", 0, 1000, true)},
-      {"1 ms of waiting, callback inline", echo("callback", 0, 1000, true)},
-      {"1 ms of waiting, callback and 64 workers", echo("workers", 64, 1000, true)},
+  subjects_ = {
+      {"empty RPC, sync", 0, echo("sync", 0, 0, false)},
+      {"empty RPC, callback inline", 0, echo("callback", 0, 0, false)},
+      {"empty RPC, callback and 2 workers", 0, echo("workers", 2, 0, false)},
+      {"25 us of processor, sync", 0, echo("sync", 0, 25, false)},
+      {"25 us of processor, callback inline", 0, echo("callback", 0, 25, false)},
+      {"25 us of processor, callback and 2 workers", 0, echo("workers", 2, 25, false)},
+      {"1 ms of waiting, sync", 0, echo("sync", 0, 1000, true)},
+      {"1 ms of waiting, callback inline", 0, echo("callback", 0, 1000, true)},
+      {"1 ms of waiting, callback and 64 workers", 0, echo("workers", 64, 1000, true)},
   };
   for (int lanes : {2, 3, 8}) {
-    subjects.push_back({absl::StrCat("GenerateDataKey, ", lanes, " lanes"),
-                        {settings.server, "--config", ""},
-                        true});
+    subjects_.push_back({absl::StrCat("GenerateDataKey, ", lanes, " lanes"), lanes});
   }
+}
 
-  // Round by round, so that a machine that changes its speed changes it for all.
-  std::map<std::string, Figure> figures;
-  for (int round = 0; round < settings.rounds; ++round) {
-    for (Subject& subject : subjects) {
-      if (subject.real) {
-        const int lanes = std::atoi(subject.name.substr(17).c_str());
-        subject.command[2] = WriteServerConfig(*token_files, socket_path, lanes);
+void LimitsBench::RunRound(const Bench& bench) {
+  for (const Subject& subject : subjects_) {
+    std::unique_ptr<Child> echo;
+    std::unique_ptr<ServerProcess> server;
+    std::string key_id(36, 'k');
+    if (subject.lanes > 0) {
+      ServerSettings settings;
+      settings.lanes = subject.lanes;
+      server = std::make_unique<ServerProcess>(bench, settings);
+      key_id = server->CreateKey();
+    } else {
+      echo = std::make_unique<Child>(subject.echo, bench.token.directory() + "/log");
+    }
+    for (int in_flight : {1, 16, 64}) {
+      const LoadResult result =
+          LoadGenerateDataKey(bench.SocketOf("bench"), key_id, in_flight, bench.duration);
+      if (result.failures > 0 || result.refused_per_second > 0) {
+        Die(subject.name + ": calls failed: " + result.failure);
       }
-      const Child server(subject.command, absl::StrCat(token_files->directory(), "/log"));
-      const std::string key_id = subject.real ? CreateKey(socket_path) : std::string(36, 'k');
-      for (int in_flight : {1, 16, 64}) {
-        const LoadResult result =
-            LoadGenerateDataKey(socket_path, key_id, in_flight, settings.duration);
-        if (result.failures > 0) Die(subject.name + ": calls failed");
-        figures[absl::StrCat(subject.name, ", ", in_flight, " in flight")].runs.push_back(result);
-      }
+      figures_[absl::StrCat(subject.name, ", ", in_flight, " in flight")].runs.push_back(result);
     }
   }
+}
 
-  unlink(socket_path.c_str());
-  rmdir(socket_folder);
-
-  // Last, for SoftHSM must not see another process while this one holds its token.
-  hsm::TokenOptions options = token_files->options();
+void LimitsBench::RunRawSeals(const Bench& bench, int rounds) {
+  hsm::TokenOptions options = bench.token.options();
   options.lanes = 8;
   auto token = hsm::Token::Open(options);
   if (!token.ok()) Die(std::string(token.status().message()));
   auto keys = (*token)->CreateVersionKeys(hsm::ObjectId{1}, kNoDeadline);
   if (!keys.ok()) Die(std::string(keys.status().message()));
-  for (int round = 0; round < settings.rounds; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     for (int threads : {1, 2, 8}) {
-      figures[absl::StrCat("raw seals, ", threads, " threads")].runs.push_back(
-          RawSeals(**token, *keys, threads, settings.duration));
+      figures_[absl::StrCat("raw seals, ", threads, " threads")].runs.push_back(
+          RawSeals(**token, *keys, threads, bench.duration));
     }
   }
+}
 
-  std::cout << absl::StrFormat("%-48s %8s  %18s %7s %8s  %5s\n", "", "a second", "least..most",
-                               "p50 us", "p99 us", "ratio");
-  std::ofstream json;
-  if (!settings.json_path.empty()) json.open(settings.json_path);
-  json << "[";
-  const char* separator = "\n";
+void LimitsBench::Report(std::ostream& table, std::ostream& json) {
+  table << absl::StrFormat("%-48s %8s  %18s %7s %8s  %5s\n", "", "a second", "least..most",
+                           "p50 us", "p99 us", "ratio");
+  const char* separator = "[\n";
   const auto report = [&](const std::string& name, double limit) {
-    const Figure& figure = figures[name];
-    Print(name, figure, limit);
+    const Figure& figure = figures_[name];
+    const Spread rate = figure.Of(&LoadResult::calls_per_second);
+    const double p50 = figure.Of(&LoadResult::p50_us).median;
+    const double p99 = figure.Of(&LoadResult::p99_us).median;
+    table << absl::StrFormat("%-48s %8.0f  %8.0f..%-8.0f %7.0f %8.0f  %5.2f\n", name, rate.median,
+                             rate.least, rate.most, p50, p99, rate.median / limit);
     json << separator
          << absl::StrFormat(
                 "{\"name\":\"%s\",\"per_second\":%.1f,\"least\":%.1f,\"most\":%.1f,"
                 "\"p50_us\":%.1f,\"p99_us\":%.1f,\"ratio\":%.3f}",
-                name, figure.Median(&LoadResult::calls_per_second), figure.Least(), figure.Most(),
-                figure.Median(&LoadResult::p50_us), figure.Median(&LoadResult::p99_us),
-                figure.Median(&LoadResult::calls_per_second) / limit);
+                name, rate.median, rate.least, rate.most, p50, p99, rate.median / limit);
     separator = ",\n";
+  };
+  const auto median = [&](const std::string& name) {
+    return figures_[name].Of(&LoadResult::calls_per_second).median;
   };
   for (int in_flight : {1, 16, 64}) {
     const std::string suffix = absl::StrCat(", ", in_flight, " in flight");
-    const double limit =
-        figures["empty RPC, callback and 2 workers" + suffix].Median(&LoadResult::calls_per_second);
-    for (const Subject& subject : subjects) report(subject.name + suffix, limit);
+    const double limit = median("empty RPC, callback and 2 workers" + suffix);
+    for (const Subject& subject : subjects_) report(subject.name + suffix, limit);
   }
-  const double raw = figures["raw seals, 1 threads"].Median(&LoadResult::calls_per_second);
+  const double raw = median("raw seals, 1 threads");
   for (int threads : {1, 2, 8}) report(absl::StrCat("raw seals, ", threads, " threads"), raw);
-  json << "\n]\n";
-  std::cout << "ratio: to the empty RPC with callback and 2 workers and as many in flight; of raw "
-               "seals, to one thread\n";
+  json << "\n]";
+  table << "ratio: to the empty RPC with callback and 2 workers and as many in flight; of raw "
+           "seals, to one thread\n";
+}
+
+int Run(const Settings& settings) {
+  const auto token = testing::SoftHsmToken::Create();
+  if (!token.ok()) Die(std::string(token.status().message()));
+  char socket_folder[] = "/tmp/strongroom-bench.XXXXXX";
+  if (mkdtemp(socket_folder) == nullptr) Die("cannot make a folder in /tmp");
+  const Bench bench{settings.self, settings.server, *token, socket_folder, settings.duration};
+  const auto measures = [&](const char* part) {
+    return settings.part.empty() || settings.part == part;
+  };
+
+  LimitsBench limits(bench);
+  AuditBench audit;
+  NeighbourBench neighbour;
+  // Round by round, so that a machine that changes its speed changes it for all.
+  for (int round = 0; round < settings.rounds; ++round) {
+    if (measures("limits")) limits.RunRound(bench);
+    if (measures("audit")) audit.RunRound(bench);
+    if (measures("neighbour")) neighbour.RunRound(bench);
+  }
+  std::filesystem::remove_all(socket_folder);
+  if (measures("limits")) limits.RunRawSeals(bench, settings.rounds);
+
+  std::ofstream json;
+  if (!settings.json_path.empty()) json.open(settings.json_path);
+  const char* separator = "{";
+  const auto report = [&](const char* part, auto& figures) {
+    if (!measures(part)) return;
+    json << separator << "\"" << part << "\":";
+    figures.Report(std::cout, json);
+    separator = ",\n";
+  };
+  report("limits", limits);
+  report("audit", audit);
+  report("neighbour", neighbour);
+  json << "}\n";
   return 0;
 }
 
@@ -275,6 +240,9 @@ int Main(int argc, char** argv) {
     ServeEcho(argv[2], models.at(argv[3]), std::atoi(argv[4]),
               std::chrono::microseconds(std::atoi(argv[5])), std::atoi(argv[6]) != 0);
   }
+  if (argc == 7 && std::string(argv[1]) == "--noise") {
+    return NeighbourBench::RunNoise(std::vector<std::string>(argv + 2, argv + argc));
+  }
   Settings settings;
   settings.self = argv[0];
   for (int i = 1; i < argc; ++i) {
@@ -284,10 +252,13 @@ int Main(int argc, char** argv) {
       settings.rounds = 1;
     } else if (word == "--json" && i + 1 < argc) {
       settings.json_path = argv[++i];
+    } else if (word == "--part" && i + 1 < argc) {
+      settings.part = argv[++i];
     } else if (word == "--server" && i + 1 < argc) {
       settings.server = argv[++i];
     } else {
-      Die("usage: data_key_bench [--quick] [--json FILE] [--server STRONGROOMD]");
+      Die("usage: data_key_bench [--quick] [--part limits|audit|neighbour] [--json FILE] "
+          "[--server STRONGROOMD]");
     }
   }
   return Run(settings);

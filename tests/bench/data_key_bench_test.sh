@@ -3,5 +3,14 @@
 set -euo pipefail
 out="$TEST_TMPDIR/figures.json"
 "$1" --quick --server "$2" --json "$out"
-count=$(grep -c '"per_second":' "$out")
-[[ $count -eq 39 ]] || { echo "39 figures were expected, $count are there"; exit 1; }
+expect() {
+  local count
+  count=$(sed -n "/\"$1\":\\[/,/^\\]/p" "$out" | grep -c '^{"name":') || true
+  [[ $count -eq $2 ]] || { echo "$2 figures of $1 were expected, $count are there"; exit 1; }
+}
+expect limits 39
+expect audit 4
+expect neighbour 4
+# The noise was there, and was held to its rate.
+grep -q '"rate 500, calls again at once".*"noise_refused_per_second":[1-9]' "$out" ||
+  { echo "no call of the noise was refused"; exit 1; }

@@ -90,7 +90,7 @@ class CallbackEcho final
     };
     if (workers_ == nullptr) {
       serve();
-    } else if (!workers_->Run(serve)) {
+    } else if (!workers_->Run("bench", serve)) {
       reactor->Finish(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, ""));
     }
     return reactor;
