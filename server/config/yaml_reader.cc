@@ -66,7 +66,7 @@ int YamlReader::LineOf(const std::string& field) const {
 }
 
 void YamlReader::Fail(const std::string& field, absl::string_view what) {
-  mistakes_->Add(LineOf(field), prefix_ + field, what);
+  if (!absent_) mistakes_->Add(LineOf(field), prefix_ + field, what);
 }
 
 std::string YamlReader::OptionalText(const std::string& field, const std::string& otherwise) {

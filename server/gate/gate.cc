@@ -88,6 +88,7 @@ bool IsOfToken(Reason reason) {
 
 absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys) {
   stage_ = Stage::kAsked;
+  grant_id_.clear();
   std::vector<Demand> demands;
   if (keys.empty()) demands.push_back({operation, std::nullopt});
   for (const core::KeyReference& key : keys) demands.push_back({operation, key});
@@ -118,6 +119,7 @@ absl::StatusOr<std::optional<KeyId>> Call::AuthorizeOpening(
     if (!permit.ok()) return permit.status();
     expected_id = permit->key(0);
   }
+  key_id = sealing_key->ToString();
   const absl::Status permitted = Authorize({*sealing_key}).status();
   if (core::ReasonOf(permitted) == Reason::kKeyNotFound) return core::InvalidCiphertext();
   if (!permitted.ok()) return permitted;

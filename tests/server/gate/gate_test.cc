@@ -393,6 +393,10 @@ TEST_F(GateTest, OpeningNeedsPermissionForBothKeys) {
     const std::unique_ptr<Call> call = Begin(kDecrypt);
     EXPECT_THAT(open(*call, blob, expected), FailsWith(Reason::kNoPermission));
     ExpectRecorded(*call, "denied", "Forbidden.NoPermission");
+    if (!expected.has_value() || std::get<KeyId>(*expected) == key()) {
+      // The blob's key was the reason. A key that is named is recorded as it is named.
+      EXPECT_EQ(RecordOf(*call).value("key_id", ""), forbidden.ToString());
+    }
     EXPECT_OK(open(*BeginAsRoot(kDecrypt), blob, expected));
   }
 }
