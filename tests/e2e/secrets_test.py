@@ -1,4 +1,4 @@
-"""The log tells no secrets, whatever is called and however it ends."""
+"""The log, the trail and the database tell no secrets, whatever is called and however it ends."""
 
 import pytest
 
@@ -54,6 +54,14 @@ def test_log_tells_no_secrets(server, level):
     for private_key in (secret for secret in server.secrets if b"PRIVATE KEY" in secret):
         for line in private_key.splitlines():
             assert line.decode() not in log
+
+
+def test_trail_and_database_tell_no_secrets(server):
+    client = server.start().client()
+    use_everything(client, client.create_key())
+    server.stop()
+    assert len(server.secrets) > 20
+    server.check_files_keep_secrets(server.secrets | {PLAINTEXT, PLAINTEXT[:19], AAD})
 
 
 def test_failures_of_the_token_tell_no_secrets(server):

@@ -111,6 +111,37 @@ TEST_F(LanesTest, LostSessionIsReplacedAndNotAdded) {
 }
 
 // Creation beside searches is what SoftHSM does not survive without the lock in Token.
+TEST_F(LanesTest, NothingIsSearchedForWhileObjectsAreMade) {
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<Token> token, Open(2));
+  ASSERT_OK(token->CreateVersionKeys(Id(1), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(HoldPoint point, HoldPoint::Create());
+  ASSERT_OK(faults().Apply(absl::StrCat("hold C_GenerateKey ", point.path(), " call=1")));
+  absl::Status made;
+  std::thread maker([&] { made = token->CreateVersionKeys(Id(2), kNoDeadline).status(); });
+  ASSERT_OK(point.WaitUntilHeld());
+  const uint64_t searches = faults().Calls("C_FindObjectsInit");
+
+  absl::Status found;
+  std::atomic<bool> searched = false;
+  std::thread searcher([&] {
+    found = token->FindVersionKeys(Id(1), kNoDeadline).status();
+    searched = true;
+  });
+  // It has the other lane once there is none left, and goes no further however long that lasts.
+  const Deadline passed = std::chrono::steady_clock::now();
+  for (int refused = 0; refused < 1000 && !searched;) {
+    if (!DrawRandom(*token, passed).ok()) ++refused;
+  }
+  EXPECT_FALSE(searched);
+  EXPECT_EQ(faults().Calls("C_FindObjectsInit"), searches);
+
+  point.Release();
+  maker.join();
+  searcher.join();
+  EXPECT_OK(made);
+  EXPECT_OK(found);
+}
+
 TEST_F(LanesTest, ThreadsThatDoEverythingAtOnceDoNotDisturbEachOther) {
   constexpr int kThreads = 8;
   constexpr int kLanes = 6;

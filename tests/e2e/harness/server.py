@@ -274,17 +274,26 @@ class Server:
 
     def check_log_keeps_secrets(self, secrets):
         """Checks that neither the PIN nor any of `secrets` is in the log, however written."""
-        log = self.log().encode()
-        lower = log.lower()
-        assert self.token.pin.encode() not in log
+        self._check_keeps_secrets(self.log().encode(), secrets)
+
+    def check_files_keep_secrets(self, secrets):
+        """Checks the same of the audit trail and the database."""
+        files = [*self.audit_directory.iterdir(), *self.directory.glob("strongroom.db*")]
+        assert len(files) >= 2
+        for file in files:
+            self._check_keeps_secrets(file.read_bytes(), secrets)
+
+    def _check_keeps_secrets(self, text, secrets):
+        lower = text.lower()
+        assert self.token.pin.encode() not in text
         for secret in secrets:
             # A few bytes are somewhere by chance.
             if len(secret) < 8:
                 continue
-            assert secret not in log
+            assert secret not in text
             assert secret.hex().encode() not in lower
-            assert base64.b64encode(secret).rstrip(b"=") not in log
-            assert base64.urlsafe_b64encode(secret).rstrip(b"=") not in log
+            assert base64.b64encode(secret).rstrip(b"=") not in text
+            assert base64.urlsafe_b64encode(secret).rstrip(b"=") not in text
 
 
 class Servers:

@@ -250,11 +250,16 @@ TEST_F(DataKeysTest, UnknownKeySealsNothing) {
 TEST_F(DataKeysTest, UnknownKeyCallsNoToken) {
   const KeyId unknown = *KeyId::Parse("00000000-0000-4000-8000-000000000000");
   std::string foreign = Seal(key(), "text").blob;
-  foreign[8] = static_cast<char>(foreign[8] ^ 1);  // in the key id
+  foreign[12] = static_cast<char>(foreign[12] ^ 1);  // in the key id
+  // Else the format alone would refuse it.
+  ASSERT_TRUE(ParseBlob(foreign).has_value());
   faults().Reset();
   EXPECT_THAT(Generate(32, Plaintext::kReturned, {.key = unknown}),
               FailsWith(Reason::kKeyNotFound));
   EXPECT_THAT(Generate(32, Plaintext::kNotReturned, {.key = unknown}),
+              FailsWith(Reason::kKeyNotFound));
+  EXPECT_THAT(data_keys().GenerateKeyPair({.key = unknown}, PairSpec::kEcP256, KeyFormat::kDer,
+                                          Plaintext::kReturned, kNoDeadline),
               FailsWith(Reason::kKeyNotFound));
   EXPECT_THAT(data_keys().Encrypt({.key = unknown}, "text", kNoDeadline),
               FailsWith(Reason::kKeyNotFound));
