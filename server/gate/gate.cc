@@ -126,9 +126,11 @@ absl::StatusOr<std::optional<KeyId>> Call::AuthorizeOpening(
   return expected_id;
 }
 
-std::unique_ptr<Call> Gate::Begin(Operation operation, Peer peer, Deadline deadline) const {
+std::unique_ptr<Call> Gate::Begin(Operation operation, Peer peer, Deadline deadline,
+                                  std::string peer_address) const {
   const auto arrival = std::chrono::steady_clock::now();
   return std::unique_ptr<Call>(new Call(*this, NewRequestId(), operation, std::move(peer),
+                                        std::move(peer_address),
                                         std::min(deadline, arrival + kLongestCall), arrival));
 }
 
@@ -202,6 +204,7 @@ absl::Status Gate::Record(const Call& call, const absl::Status& outcome) const {
   audit::Record record;
   record.request_id = call.request_id;
   record.principal = call.principal_;
+  record.peer = call.peer_address_;
   record.operation = operation;
   record.key_id = call.key_id;
   record.key_version_id = call.key_version_id;
@@ -210,6 +213,7 @@ absl::Status Gate::Record(const Call& call, const absl::Status& outcome) const {
     SHA256(reinterpret_cast<const uint8_t*>(call.aad.data()), call.aad.size(),
            record.aad_sha256.emplace().data());
   }
+  record.target = call.target;
   record.grant_id = call.grant_id_;
   record.dry_run = call.dry_run;
   record.outcome = OutcomeOf(outcome);

@@ -57,6 +57,8 @@ class Call {
   // For the record: the key as the caller named it, until Authorize knows its id.
   std::string key_id;
   std::string key_version_id;
+  // And what else the call is about (docs/audit.md).
+  std::string target;
 
   // Whether the caller may do this call's operation with `keys`, all of them (none for an operation
   // that needs no key), bound as said above. What the work does with a key, it does with the id
@@ -77,17 +79,19 @@ class Call {
   friend class Gate;
   enum class Stage { kBegun, kAsked, kPermitted };
 
-  Call(const Gate& gate, std::string request_id, Operation operation, Peer peer, Deadline deadline,
-       std::chrono::steady_clock::time_point arrival)
+  Call(const Gate& gate, std::string request_id, Operation operation, Peer peer,
+       std::string peer_address, Deadline deadline, std::chrono::steady_clock::time_point arrival)
       : request_id(std::move(request_id)),
         operation(operation),
         deadline(deadline),
         gate_(gate),
         peer_(std::move(peer)),
+        peer_address_(std::move(peer_address)),
         arrival_(arrival) {}
 
   const Gate& gate_;
   const Peer peer_;
+  const std::string peer_address_;
   const std::chrono::steady_clock::time_point arrival_;
   std::string principal_;
   Stage stage_ = Stage::kBegun;
@@ -114,8 +118,9 @@ class Gate {
   // All parts outlive the gate.
   explicit Gate(const Parts& parts) : parts_(parts) {}
 
-  // Gives a call its id, and a deadline if it has none.
-  std::unique_ptr<Call> Begin(Operation operation, Peer peer, Deadline deadline) const;
+  // Gives a call its id, and a deadline if it has none. `peer_address` is for the record.
+  std::unique_ptr<Call> Begin(Operation operation, Peer peer, Deadline deadline,
+                              std::string peer_address = "") const;
 
   // Whether a call may go on to its work at all; does not wait. Forbidden.NoPermission for a caller
   // without an identity, Rejected.Throttling, ServiceUnavailableTemporary while the audit trail

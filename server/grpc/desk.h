@@ -45,7 +45,8 @@ class Desk {
                                   gate::Operation operation, Work work) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     const std::shared_ptr<gate::Call> call =
-        gate_.Begin(operation, PeerOf(*context), DeadlineOf(*context));
+        gate_.Begin(operation, PeerOf(*context), DeadlineOf(*context),
+                    socket_.has_value() ? std::string() : context->peer());
     context->AddInitialMetadata("x-request-id", call->request_id);
     absl::Status admitted = gate_.Admit(*call);
     if (admitted.ok()) {

@@ -1,11 +1,14 @@
 #include "server/grpc/key_management_service.h"
 
+#include <openssl/sha.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -63,6 +66,15 @@ bool CutToPage(std::vector<Record>& records, int page_size) {
   return true;
 }
 
+// For the audit trail, where a whole policy would be long.
+std::string NameOf(const gate::Policy& policy) {
+  const std::string document = policy.ToDocument();
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const uint8_t*>(document.data()), document.size(),
+         reinterpret_cast<uint8_t*>(digest.data()));
+  return absl::StrCat("policy sha256:", absl::BytesToHexString(digest));
+}
+
 using S = v1::KeyManagementService;
 using Base = S::WithRawCallbackMethod_CreateKey<S::WithRawCallbackMethod_DescribeKey<
     S::WithRawCallbackMethod_ListKeys<S::WithRawCallbackMethod_CreateKeyVersion<
@@ -90,6 +102,7 @@ class KeyManagementFace final : public Base {
           std::optional<gate::Policy> policy;
           if (q.has_policy()) {
             STRONGROOM_ASSIGN_OR_RETURN(policy, DecodePolicy("policy", q.policy()));
+            call.target = NameOf(*policy);
           }
           STRONGROOM_RETURN_IF_ERROR(call.Authorize({}).status());
           STRONGROOM_ASSIGN_OR_RETURN(
@@ -202,8 +215,7 @@ class KeyManagementFace final : public Base {
     return desk_.Serve<v1::CreateAliasRequest, v1::CreateAliasResponse>(
         context, request, response, gate::Operation("KeyManagementService.CreateAlias"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name,
-                                      core::ParseAliasName("alias_name", q.alias_name()));
+          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name, AliasOf(q, call));
           STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
           STRONGROOM_ASSIGN_OR_RETURN(const store::AliasRecord alias, keys_.CreateAlias(name, id));
           Encode(alias, *a.mutable_alias());
@@ -216,8 +228,7 @@ class KeyManagementFace final : public Base {
     return desk_.Serve<v1::UpdateAliasRequest, v1::UpdateAliasResponse>(
         context, request, response, gate::Operation("KeyManagementService.UpdateAlias"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name,
-                                      core::ParseAliasName("alias_name", q.alias_name()));
+          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name, AliasOf(q, call));
           STRONGROOM_ASSIGN_OR_RETURN(const KeyReference to, KeyOf(q, call));
           // Leave for the key that loses the name, and for the one that gets it.
           STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({to, name}));
@@ -233,9 +244,7 @@ class KeyManagementFace final : public Base {
     return desk_.Serve<v1::DeleteAliasRequest, v1::DeleteAliasResponse>(
         context, request, response, gate::Operation("KeyManagementService.DeleteAlias"),
         [this](const auto& q, gate::Call& call, auto&) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name,
-                                      core::ParseAliasName("alias_name", q.alias_name()));
-          call.key_id = name.text;
+          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name, AliasOf(q, call));
           STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({name}));
           return keys_.DeleteAlias(name, permit.key(0));
         });
@@ -274,6 +283,7 @@ class KeyManagementFace final : public Base {
           if (!q.has_policy()) return core::MissingParameter("policy");
           STRONGROOM_ASSIGN_OR_RETURN(const gate::Policy policy,
                                       DecodePolicy("policy", q.policy()));
+          call.target = NameOf(policy);
           STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
           return authority_.PutKeyPolicy(call.principal(), id, policy, call.deadline);
         });
@@ -302,6 +312,7 @@ class KeyManagementFace final : public Base {
           STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({reference}));
           STRONGROOM_ASSIGN_OR_RETURN(gate::CreatedGrant created,
                                       authority_.CreateGrant(permit, text, call.deadline));
+          call.target = absl::StrCat("grant ", created.grant->id.ToString(), " to ", text.grantee);
           EncodeGrant(*created.grant, *a.mutable_grant());
           a.set_grant_token(std::move(created.token));
           return absl::OkStatus();
@@ -346,11 +357,14 @@ class KeyManagementFace final : public Base {
             call.LeaveToGrant();
             const auto retired =
                 authority_.RetireGrant(call.principal(), q.grant_token(), call.deadline);
-            if (retired.ok()) call.key_id = (*retired)->key_id.ToString();
+            if (retired.ok()) {
+              call.key_id = (*retired)->key_id.ToString();
+              call.target = absl::StrCat("grant ", (*retired)->id.ToString());
+            }
             return retired.status();
           }
           STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const GrantId grant_id, GrantIdOf(q));
+          STRONGROOM_ASSIGN_OR_RETURN(const GrantId grant_id, GrantIdOf(q, call));
           call.LeaveToGrant();
           return authority_.RetireGrant(call.principal(), reference, grant_id, call.deadline)
               .status();
@@ -362,7 +376,7 @@ class KeyManagementFace final : public Base {
     return desk_.Serve<v1::RevokeGrantRequest, v1::RevokeGrantResponse>(
         context, request, response, gate::Operation("KeyManagementService.RevokeGrant"),
         [this](const auto& q, gate::Call& call, auto&) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const GrantId grant_id, GrantIdOf(q));
+          STRONGROOM_ASSIGN_OR_RETURN(const GrantId grant_id, GrantIdOf(q, call));
           STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
           return authority_.RevokeGrant(id, grant_id, call.deadline).status();
         });
@@ -370,8 +384,9 @@ class KeyManagementFace final : public Base {
 
  private:
   template <typename Request>
-  static absl::StatusOr<GrantId> GrantIdOf(const Request& request) {
+  static absl::StatusOr<GrantId> GrantIdOf(const Request& request, gate::Call& call) {
     if (request.grant_id().empty()) return core::MissingParameter("grant_id");
+    call.target = absl::StrCat("grant ", request.grant_id());
     const std::optional<GrantId> id = GrantId::Parse(request.grant_id());
     if (id.has_value()) return *id;
     return core::MakeError(core::Reason::kInvalidParameter,
@@ -382,6 +397,12 @@ class KeyManagementFace final : public Base {
   static absl::StatusOr<KeyReference> KeyOf(const Request& request, gate::Call& call) {
     call.key_id = request.key_id();
     return core::ParseKeyReference("key_id", request.key_id());
+  }
+
+  template <typename Request>
+  static absl::StatusOr<AliasName> AliasOf(const Request& request, gate::Call& call) {
+    call.target = request.alias_name();
+    return core::ParseAliasName("alias_name", request.alias_name());
   }
 
   // The key that a request names, if the caller may do the operation with it.

@@ -68,6 +68,8 @@ class Server::Endpoint {
                      std::shared_ptr<grpc::ServerCredentials> credentials) {
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+    // Grant tokens can be metadata.
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxRequestBytes);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.streams_per_connection);
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMilliseconds);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);

@@ -6,9 +6,11 @@ import shutil
 
 import pytest
 
+from harness.client import statement
 from harness.operations import KMS_DECRYPT, OPENING, SEALING, operation
 from harness.refusals import refusal
 from strongroom.v1 import audit_service_pb2 as audit_pb
+from strongroom.v1 import key_management_service_pb2 as key_pb
 from strongroom.v1 import kms_service_pb2 as kms_pb
 
 ENCRYPT = operation("kms-Encrypt")

@@ -286,9 +286,11 @@ def test_instance_family_takes_grant_tokens_as_metadata(server, owner):
     request = seal.sealing_request(key)
     metadata = (("x-strongroom-grant-token", token),)
     assert alice.instance.AdvanceEncrypt(request, metadata=metadata).CiphertextBlob
-    bad = (("x-strongroom-grant-token", token + "A"),)
-    refused = refusal(lambda: alice.instance.AdvanceEncrypt(request, metadata=bad))
-    assert refused.reason == "InvalidGrantToken"
+    # Also one as long as a token may be.
+    for wrong in (token + "A", "x" * 8192):
+        bad = metadata + (("x-strongroom-grant-token", wrong),)
+        refused = refusal(lambda m=bad: alice.instance.AdvanceEncrypt(request, metadata=m))
+        assert refused.reason == "InvalidGrantToken"
 
 
 def test_policy_and_grants_together(server, owner):

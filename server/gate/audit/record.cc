@@ -162,6 +162,7 @@ void AppendCall(const Record& record, std::string& line) {
   line.append(",\"type\":\"call\"");
   AppendText("request_id", record.request_id, line);
   AppendText("principal", record.principal, line);
+  AppendText("peer", record.peer, line);
   AppendText("operation", record.operation, line);
   AppendText("key_id", record.key_id, line);
   AppendText("key_version_id", record.key_version_id, line);
@@ -171,6 +172,7 @@ void AppendCall(const Record& record, std::string& line) {
     AppendHex(*record.aad_sha256, line);
     line.push_back('"');
   }
+  AppendText("target", record.target, line);
   AppendText("grant_id", record.grant_id, line);
   if (record.dry_run) line.append(",\"dry_run\":true");
   AppendMember("outcome", NameOf(record.outcome), line);

@@ -24,6 +24,8 @@ enum class Outcome { kAllowed, kDenied, kFailed };
 struct Record {
   absl::string_view request_id;
   absl::string_view principal;
+  // Where from: the transport's address, e.g. "ipv4:10.1.2.3:40312".
+  absl::string_view peer;
   // "SERVICE.RPC"
   absl::string_view operation;
   absl::string_view key_id;
@@ -33,6 +35,8 @@ struct Record {
   const std::map<std::string, std::string>* context = nullptr;
   // SHA-256 of the Aad, if the call had one.
   std::optional<std::array<uint8_t, 32>> aad_sha256;
+  // What else the call was about, in the words of docs/audit.md: an alias, a grant, a policy.
+  absl::string_view target;
   // The grant that allowed the call, if one did.
   absl::string_view grant_id;
   bool dry_run = false;
@@ -44,7 +48,8 @@ struct Record {
   int64_t duration_us = 0;
 };
 
-inline constexpr size_t kLongestText = 256;
+// As long as a SPIFFE id may be.
+inline constexpr size_t kLongestText = 2048;
 inline constexpr size_t kLongestContext = 8192;
 
 // How lines are built: the object's members, each with the comma that is in front of it.
