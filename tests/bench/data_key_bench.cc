@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,8 +38,8 @@ struct Settings {
   std::string self;
   std::string server = "server/strongroomd";
   std::string json_path;
-  // Only this; empty: everything.
-  std::string part;
+  // Only these of the figures.
+  std::set<std::string> parts = {"limits", "audit", "neighbour"};
   milliseconds duration{1000};
   int rounds = 5;
 };
@@ -199,9 +201,7 @@ int Run(const Settings& settings) {
   char socket_folder[] = "/tmp/strongroom-bench.XXXXXX";
   if (mkdtemp(socket_folder) == nullptr) Die("cannot make a folder in /tmp");
   const Bench bench{settings.self, settings.server, *token, socket_folder, settings.duration};
-  const auto measures = [&](const char* part) {
-    return settings.part.empty() || settings.part == part;
-  };
+  const auto measures = [&](const char* part) { return settings.parts.contains(part); };
 
   LimitsBench limits(bench);
   AuditBench audit;
@@ -252,13 +252,15 @@ int Main(int argc, char** argv) {
       settings.rounds = 1;
     } else if (word == "--json" && i + 1 < argc) {
       settings.json_path = argv[++i];
-    } else if (word == "--part" && i + 1 < argc) {
-      settings.part = argv[++i];
+    } else if (word == "--rounds" && i + 1 < argc) {
+      settings.rounds = std::max(1, std::atoi(argv[++i]));
+    } else if (word == "--part" && i + 1 < argc && Settings().parts.contains(argv[i + 1])) {
+      settings.parts = {argv[++i]};
     } else if (word == "--server" && i + 1 < argc) {
       settings.server = argv[++i];
     } else {
-      Die("usage: data_key_bench [--quick] [--part limits|audit|neighbour] [--json FILE] "
-          "[--server STRONGROOMD]");
+      Die("usage: data_key_bench [--quick] [--rounds N] [--part limits|audit|neighbour] "
+          "[--json FILE] [--server STRONGROOMD]");
     }
   }
   return Run(settings);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds optimized and measures: GenerateDataKey against an empty RPC and against the token's own seals, in one run.
+# Builds optimized and measures, in one run: GenerateDataKey against an empty RPC and the token's own seals, what the audit trail
+# costs, and what one principal notices of another.
 #
-#   tests/bench/run.sh [--quick] [--json FILE]
+#   tests/bench/run.sh [--quick] [--rounds N] [--part limits|audit|neighbour] [--json FILE]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deploy/install-packages.sh test
