@@ -14,6 +14,7 @@ namespace {
 constexpr double kLeastRate = 0.001;
 constexpr double kMostRate = 1e6;
 constexpr int kMostBurst = 1000000;
+constexpr int64_t kLongestDelayForOthers = 1'000'000'000;  // nanoseconds
 
 }  // namespace
 
@@ -72,17 +73,22 @@ absl::Status RateLimiter::Take(absl::string_view principal, OperationClass opera
   Nanoseconds missing = 0;
   {
     MutexLock lock(shard.mu);
-    if (shard.full_at.size() >= shard.sweep_size) {
-      absl::erase_if(shard.full_at, [time](const auto& bucket) { return bucket.second <= time; });
-      shard.sweep_size = std::max<size_t>(128, 2 * shard.full_at.size());
+    if (shard.buckets.size() >= shard.sweep_size) {
+      absl::erase_if(shard.buckets,
+                     [time](const auto& bucket) { return bucket.second.full_at <= time; });
+      shard.sweep_size = std::max<size_t>(128, 2 * shard.buckets.size());
     }
-    Nanoseconds& full_at = shard.full_at[name];
-    const Nanoseconds full_after = std::max(full_at, time) + pace->interval;
+    Bucket& bucket = shard.buckets[name];
+    const Nanoseconds full_after = std::max(bucket.full_at, time) + pace->interval;
     missing = full_after - time - pace->whole;
     if (missing <= 0) {
-      full_at = full_after;
+      bucket.full_at = full_after;
       return absl::OkStatus();
     }
+    const Nanoseconds soonest = time + missing;
+    bucket.told =
+        std::clamp(bucket.told + pace->interval, soonest, soonest + kLongestDelayForOthers);
+    missing = bucket.told - time;
   }
   const absl::Duration wait = absl::Ceil(absl::Nanoseconds(missing), absl::Milliseconds(1));
   return core::MakeRetryableError(
@@ -97,7 +103,7 @@ size_t RateLimiter::buckets() const {
   size_t buckets = 0;
   for (const Shard& shard : shards_) {
     MutexLock lock(shard.mu);
-    buckets += shard.full_at.size();
+    buckets += shard.buckets.size();
   }
   return buckets;
 }

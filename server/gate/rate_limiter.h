@@ -48,7 +48,9 @@ class RateLimiter {
   // InvalidParameter, naming the principal and the class, if a limit is out of its range.
   static absl::StatusOr<std::unique_ptr<RateLimiter>> Create(RateLimiterOptions options);
 
-  // Takes a token. Rejected.Throttling if there is none, with the time until there is one.
+  // Takes a token. Rejected.Throttling if there is none, with the time until there is one; who is
+  // refused meanwhile is told a later time each, up to a second more, so that they do not all come
+  // back for the one token.
   absl::Status Take(absl::string_view principal, OperationClass operation_class,
                     std::chrono::steady_clock::time_point now);
 
@@ -65,12 +67,17 @@ class RateLimiter {
   };
   using Paces = std::array<std::optional<Pace>, kOperationClasses>;
 
+  struct Bucket {
+    Nanoseconds full_at = 0;
+    // When the last one who was refused was told to come back.
+    Nanoseconds told = 0;
+  };
+
   // Shards, so that neither a call nor the sweeping of many buckets holds up all others.
   struct Shard {
     mutable Mutex mu;
-    // When each bucket is full, by principal and class. One that is full has no entry, or one in
-    // the past.
-    absl::flat_hash_map<std::string, Nanoseconds> full_at ABSL_GUARDED_BY(mu);
+    // By principal and class. A bucket that is full has no entry, or one in the past.
+    absl::flat_hash_map<std::string, Bucket> buckets ABSL_GUARDED_BY(mu);
     size_t sweep_size ABSL_GUARDED_BY(mu) = 128;
   };
   static constexpr size_t kShards = 16;

@@ -1,20 +1,39 @@
 #include "server/grpc/desk.h"
 
 #include <grpc/slice.h>
+#include <grpcpp/alarm.h>
 #include <grpcpp/support/slice.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "platform/secret_bytes.h"
 
 namespace strongroom::grpc_server {
 namespace {
 
+constexpr absl::Duration kLongestHold = absl::Milliseconds(100);
+
 void WipeAndFree(void* bytes, size_t size) {
   Wipe(bytes, size);
   std::free(bytes);
+}
+
+// Who calls again at once when it is refused could keep a processor busy with refusals, to the cost
+// of everybody; so whom waiting would help waits a little, and cannot call again over this stream.
+void FinishLater(const grpc::Status& status, std::chrono::milliseconds delay,
+                 grpc::ServerUnaryReactor* reactor) {
+  // It keeps what it calls for as long as it lives, so it cannot be owned by that; it ends itself.
+  auto* const alarm = new grpc::Alarm();
+  alarm->Set(std::chrono::system_clock::now() + delay, [alarm, status, reactor](bool) {
+    reactor->Finish(status);
+    delete alarm;
+  });
 }
 
 }  // namespace
@@ -55,6 +74,24 @@ absl::Status Desk::TooManyWaiting() {
   return core::MakeRetryableError(core::Reason::kThrottling,
                                   "too many calls of this principal are waiting; try again later",
                                   absl::Seconds(1));
+}
+
+void Desk::Refuse(std::shared_ptr<gate::Call> call, absl::Status why,
+                  grpc::ServerUnaryReactor* reactor) {
+  const std::string principal = call->principal();
+  const std::function<void()> conclude = [this, call = std::move(call), why = std::move(why),
+                                          reactor] {
+    const absl::Status outcome = gate_.Conclude(*call, why);
+    const grpc::Status status = ToGrpcStatus(outcome, call->request_id);
+    const std::optional<absl::Duration> wait = core::RetryDelayOf(outcome);
+    if (core::ReasonOf(outcome) == core::Reason::kThrottling && wait.has_value()) {
+      FinishLater(status, absl::ToChronoMilliseconds(std::min(*wait, kLongestHold)), reactor);
+    } else {
+      reactor->Finish(status);
+    }
+  };
+  // Not on gRPC's thread: the record may have to wait for a disk.
+  if (!workers_.Run(principal, conclude)) conclude();
 }
 
 }  // namespace strongroom::grpc_server

@@ -69,9 +69,7 @@ class Desk {
           });
       if (!taken) admitted = TooManyWaiting();
     }
-    if (!admitted.ok()) {
-      reactor->Finish(ToGrpcStatus(gate_.Conclude(*call, admitted), call->request_id));
-    }
+    if (!admitted.ok()) Refuse(call, std::move(admitted), reactor);
     return reactor;
   }
 
@@ -109,6 +107,9 @@ class Desk {
   static absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::MessageLite& message);
   static void Serialize(const google::protobuf::MessageLite& message, grpc::ByteBuffer& bytes);
   static absl::Status TooManyWaiting();
+  // Ends a call that may not go on to its work.
+  void Refuse(std::shared_ptr<gate::Call> call, absl::Status why,
+              grpc::ServerUnaryReactor* reactor);
 
   const gate::Gate& gate_;
   Workers& workers_;

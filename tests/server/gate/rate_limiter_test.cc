@@ -58,9 +58,9 @@ TEST(RateLimiterTest, BurstPassesAndThenTheRateHolds) {
                                  AllOf(HasSubstr("orders"), HasSubstr("10 data_key operations"),
                                        HasSubstr("3 at once"), HasSubstr("100 ms"))));
   EXPECT_EQ(core::RetryDelayOf(refused), absl::Milliseconds(100));
-  // What was refused took nothing.
+  // What was refused took nothing; the next token is for who was refused first.
   EXPECT_EQ(core::RetryDelayOf(limiter->Take("orders", kDataKey, kStart + milliseconds(60))),
-            absl::Milliseconds(40));
+            absl::Milliseconds(140));
   EXPECT_OK(limiter->Take("orders", kDataKey, kStart + milliseconds(100)));
   EXPECT_THAT(limiter->Take("orders", kDataKey, kStart + milliseconds(199)),
               FailsWith(Reason::kThrottling));
@@ -69,6 +69,20 @@ TEST(RateLimiterTest, BurstPassesAndThenTheRateHolds) {
   for (int i = 0; i < 3; ++i) EXPECT_OK(limiter->Take("orders", kDataKey, kStart + seconds(3600)));
   EXPECT_THAT(limiter->Take("orders", kDataKey, kStart + seconds(3600)),
               FailsWith(Reason::kThrottling));
+}
+
+TEST(RateLimiterTest, ThoseWhoAreRefusedAreToldDifferentTimes) {
+  const auto limiter = MakeLimiter({.defaults = LimitsOf(kDataKey, 10, 1)});
+  EXPECT_OK(limiter->Take("orders", kDataKey, kStart));
+  // Up to a second later than the first of them.
+  for (int wait : {100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100, 1100, 1100}) {
+    EXPECT_EQ(core::RetryDelayOf(limiter->Take("orders", kDataKey, kStart)),
+              absl::Milliseconds(wait));
+  }
+  // They are forgotten once their time has come.
+  EXPECT_OK(limiter->Take("orders", kDataKey, kStart + seconds(3)));
+  EXPECT_EQ(core::RetryDelayOf(limiter->Take("orders", kDataKey, kStart + seconds(3))),
+            absl::Milliseconds(100));
 }
 
 TEST(RateLimiterTest, WaitThatIsToldIsNeverTooShort) {
