@@ -17,7 +17,12 @@
 namespace strongroom::grpc_server {
 namespace {
 
-constexpr absl::Duration kLongestHold = absl::Milliseconds(100);
+// How long a call is held that has to wait so long: 50 to 150 ms, and different for different
+// waits, for those that were refused together shall not come back together.
+absl::Duration HoldFor(absl::Duration wait) {
+  return std::min(
+      wait, absl::Milliseconds(50) + absl::Milliseconds(absl::ToInt64Milliseconds(wait) % 100));
+}
 
 void WipeAndFree(void* bytes, size_t size) {
   Wipe(bytes, size);
@@ -85,7 +90,7 @@ void Desk::Refuse(std::shared_ptr<gate::Call> call, absl::Status why,
     const grpc::Status status = ToGrpcStatus(outcome, call->request_id);
     const std::optional<absl::Duration> wait = core::RetryDelayOf(outcome);
     if (core::ReasonOf(outcome) == core::Reason::kThrottling && wait.has_value()) {
-      FinishLater(status, absl::ToChronoMilliseconds(std::min(*wait, kLongestHold)), reactor);
+      FinishLater(status, absl::ToChronoMilliseconds(HoldFor(*wait)), reactor);
     } else {
       reactor->Finish(status);
     }
