@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <future>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -285,20 +286,24 @@ TEST_F(TrailTest, RecordsWaitWhileASealIsMade) {
 }
 
 TEST_F(TrailTest, RecordsDoNotWaitForATokenThatHangs) {
-  std::promise<void> asked;
-  std::promise<void> released;
-  std::atomic<int> calls{0};
-  trail_.token.on_mac = [&] {
-    if (++calls > 1) return;
-    asked.set_value();
-    released.get_future().wait();
+  // Also the last seal asks for it, which is made when the test is over.
+  struct FirstCall {
+    std::promise<void> asked;
+    std::promise<void> released;
+    std::atomic<int> calls{0};
+  };
+  const auto first = std::make_shared<FirstCall>();
+  trail_.token.on_mac = [first] {
+    if (++first->calls > 1) return;
+    first->asked.set_value();
+    first->released.get_future().wait();
   };
   trail_.options.seal_patience = absl::Milliseconds(1);
   trail_.options.seal_interval = absl::Milliseconds(1);
   ASSERT_OK(trail_.Open());
-  asked.get_future().wait();
+  first->asked.get_future().wait();
   ASSERT_OK(trail_.WriteCalls(1));
-  released.set_value();
+  first->released.set_value();
   // The seal that was of another chain is not written.
   trail_.keeper.AwaitSaved(3);
   EXPECT_THAT(Types(), ElementsAre("start", "call", "seal"));
