@@ -8,12 +8,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "hsm/opened_key.h"
 #include "hsm/pair_spec.h"
 #include "hsm/version_keys.h"
 #include "platform/clock.h"
@@ -63,6 +65,30 @@ struct WrappedKeyPair {
   std::optional<SecretBytes> private_key;
 };
 
+// The keys of a version, new in the token, and their proof: a text of no meaning sealed with the
+// seal key, which counts as one of its uses (SP 800-38D). Whoever keeps it can tell later whether
+// keys are these, and a failing token from a forged ciphertext, without using the seal key again.
+// Not secret.
+struct NewVersionKeys {
+  VersionKeys keys;
+  std::string proof;
+};
+
+// What an RSA private key signs with (RFC 8017), besides the hash.
+enum class RsaPadding { kPkcs1V15, kPss };
+enum class Hash { kSha1, kSha256, kSha384, kSha512 };
+
+// What is wrapped: a secret of so many bytes, or a private key.
+using WrappedContent = std::variant<size_t, PairSpec>;
+
+// How material is wrapped for import. The numbers stand in databases: do not change them.
+enum class ImportAlgorithm {
+  kOaepSha256 = 1,
+  kOaepSha1 = 2,
+  kRsaAesSha256 = 3,  // CKM_RSA_AES_KEY_WRAP
+};
+inline constexpr size_t kImportedMaterialBytes = 32;
+
 // A PKCS#11 token that this process is logged in to.
 //
 // Errors of all members: UNAVAILABLE if the token is away; DEADLINE_EXCEEDED if no session is free
@@ -93,7 +119,8 @@ class Token {
   // Generates the two keys of a version in the token; reads them back from a new session, verifies
   // every attribute that matters, and seals and opens something. On an error nothing is left.
   // ALREADY_EXISTS if the token has anything of this version.
-  virtual absl::StatusOr<VersionKeys> CreateVersionKeys(const ObjectId& id, Deadline deadline) = 0;
+  virtual absl::StatusOr<NewVersionKeys> CreateVersionKeys(const ObjectId& id,
+                                                           Deadline deadline) = 0;
   // Finds and verifies the keys of a version. NOT_FOUND if the token has none, FAILED_PRECONDITION
   // if an attribute is not as it was made.
   virtual absl::StatusOr<VersionKeys> FindVersionKeys(const ObjectId& id, Deadline deadline) = 0;
@@ -104,6 +131,9 @@ class Token {
       Deadline deadline) = 0;
   // Destroys what there is of a version's keys. OK if there is nothing.
   virtual absl::Status DestroyVersionKeys(const ObjectId& id, Deadline deadline) = 0;
+  // Says what the proof of these keys is, so that none has to be made. Without it, Unseal seals
+  // something once when it first has to know a forged ciphertext from a failing token.
+  virtual void SetProof(const VersionKeys& keys, absl::string_view proof) = 0;
 
   // Whether the token answers and still has these keys, as they were made; uses no key. What Seal
   // would say of keys that are gone (UNAVAILABLE); FAILED_PRECONDITION if an attribute is not as it
@@ -150,6 +180,60 @@ class Token {
   virtual absl::StatusOr<SecretBytes> ExportWrappedPrivateKey(const VersionKeys& keys,
                                                               absl::string_view wrapped,
                                                               PairSpec spec, Deadline deadline) = 0;
+
+  // Wraps under the wrap key of `to` what was wrapped under that of `from`. It does not leave the
+  // token in the clear. `wrapped` must come from an Unseal().
+  virtual absl::StatusOr<std::string> Rewrap(const VersionKeys& from, const VersionKeys& to,
+                                             absl::string_view wrapped,
+                                             const WrappedContent& content, Deadline deadline) = 0;
+
+  // --- Private keys used in the token ------------------------------------------------------------
+
+  // Opens a wrapped private key as a session object, which is destroyed when the last copy of what
+  // is returned goes: at once, or when the next session is free. `wrapped` must come from an
+  // Unseal().
+  virtual absl::StatusOr<OpenedKey> OpenPrivateKey(const VersionKeys& keys,
+                                                   absl::string_view wrapped, PairSpec spec,
+                                                   Deadline deadline) = 0;
+  // The three below: ABORTED if the token has lost the opened key (opening it again helps);
+  // UNIMPLEMENTED if the token cannot do this.
+  //
+  // Signs a digest. An RSA signature is as long as the modulus; `padding` is ignored for curves,
+  // whose signature is r and s, each as long as the curve's order, one behind the other (a digest
+  // longer than the order is cut as FIPS 186-5 section 6.4 says).
+  virtual absl::StatusOr<std::string> SignDigest(const OpenedKey& key, Hash hash,
+                                                 RsaPadding padding,
+                                                 absl::Span<const uint8_t> digest,
+                                                 Deadline deadline) = 0;
+  // RSAES-OAEP with MGF1 of the same hash and no label. INVALID_ARGUMENT if it does not decrypt.
+  virtual absl::StatusOr<SecretBytes> DecryptOaep(const OpenedKey& key, Hash hash,
+                                                  absl::string_view ciphertext,
+                                                  Deadline deadline) = 0;
+  // ECDH (SP 800-56A section 5.7.1.2): the x-coordinate, as long as the curve's field.
+  // `peer_point` is an uncompressed point (SEC 1) that is known to be on the curve.
+  virtual absl::StatusOr<SecretBytes> DeriveSharedSecret(const OpenedKey& key,
+                                                         absl::string_view peer_point,
+                                                         Deadline deadline) = 0;
+
+  // --- Import ------------------------------------------------------------------------------------
+
+  // Generates an RSA key pair of 2,048, 3,072 or 4,096 bits in the token, that unwraps with this
+  // algorithm and does nothing else. Returns the public key as X.509 SubjectPublicKeyInfo, DER.
+  // UNIMPLEMENTED if the token cannot unwrap so; ALREADY_EXISTS if it has a pair of this id.
+  virtual absl::StatusOr<std::string> CreateImportKey(const ObjectId& id, ImportAlgorithm algorithm,
+                                                      int modulus_bits, Deadline deadline) = 0;
+  // OK if there is none.
+  virtual absl::Status DestroyImportKey(const ObjectId& id, Deadline deadline) = 0;
+  // Unwraps material with such a key and derives from it, in the token, the two keys of a version,
+  // as CreateVersionKeys does; on an error nothing is left of them. If `proof` is not empty, the
+  // keys must be its keys.
+  //
+  // INVALID_ARGUMENT if the material does not unwrap, or not to kImportedMaterialBytes;
+  // FAILED_PRECONDITION if it is not the proof's; NOT_FOUND if there is no such import key;
+  // ALREADY_EXISTS if the token has anything of the version.
+  virtual absl::StatusOr<NewVersionKeys> ImportVersionKeys(
+      const ObjectId& version, const ObjectId& import_key, ImportAlgorithm algorithm,
+      absl::string_view wrapped_material, absl::string_view proof, Deadline deadline) = 0;
 
   // Finds the keys of all purposes in the token, verified, and generates those that are missing. To
   // be called once before ComputeMac. FAILED_PRECONDITION if one is not as it was made; INTERNAL if

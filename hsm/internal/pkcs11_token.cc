@@ -103,12 +103,12 @@ CK_OBJECT_HANDLE Pkcs11Token::SealKey(const VersionKeys& keys) { return keys.han
 
 CK_OBJECT_HANDLE Pkcs11Token::WrapKey(const VersionKeys& keys) { return keys.handles_->wrap_key; }
 
-VersionKeys Pkcs11Token::MakeKeys(const ObjectId& id, CK_OBJECT_HANDLE seal,
+VersionKeys Pkcs11Token::MakeKeys(const ObjectId& id, KeySource source, CK_OBJECT_HANDLE seal,
                                   CK_OBJECT_HANDLE wrap) {
   auto handles = std::make_shared<VersionHandles>();
   handles->seal_key = seal;
   handles->wrap_key = wrap;
-  return VersionKeys(id, std::move(handles));
+  return VersionKeys(id, source, std::move(handles));
 }
 
 absl::Status Pkcs11Token::Verify(Session& session, const VersionKeys& keys) {
@@ -143,7 +143,7 @@ absl::StatusOr<VersionKeys> Pkcs11Token::Find(Session& session, const ObjectId& 
   if (!seal.ok()) return seal.status();
   absl::StatusOr<CK_OBJECT_HANDLE> wrap = FindVersionObject(session, VersionRole::kWrap, id);
   if (!wrap.ok()) return wrap.status();
-  VersionKeys keys = MakeKeys(id, *seal, *wrap);
+  VersionKeys keys = MakeKeys(id, KeySource::kGenerated, *seal, *wrap);
   if (absl::Status status = Verify(session, keys); !status.ok()) return status;
   return keys;
 }
@@ -252,7 +252,8 @@ absl::Status Pkcs11Token::WriteOwner(absl::string_view owner, Deadline deadline)
   });
 }
 
-absl::StatusOr<VersionKeys> Pkcs11Token::CreateVersionKeys(const ObjectId& id, Deadline deadline) {
+absl::StatusOr<NewVersionKeys> Pkcs11Token::CreateVersionKeys(const ObjectId& id,
+                                                              Deadline deadline) {
   std::optional<VersionKeys> keys;
   absl::Status status = OnTokenObjects(deadline, [&](Session& session) {
     absl::StatusOr<bool> exists = HasAnyOf(session, id);
@@ -280,7 +281,7 @@ absl::StatusOr<VersionKeys> Pkcs11Token::CreateVersionKeys(const ObjectId& id, D
     return made;
   });
   if (!status.ok()) return status;
-  return *std::move(keys);
+  return NewVersionKeys{*std::move(keys), ""};
 }
 
 absl::StatusOr<VersionKeys> Pkcs11Token::FindVersionKeys(const ObjectId& id, Deadline deadline) {
@@ -321,7 +322,7 @@ absl::Status Pkcs11Token::FindAllVersionKeys(
                   "the token does not have just one seal key and one wrap key of this version"));
         continue;
       }
-      VersionKeys keys = MakeKeys(id, pair.seal, pair.wrap);
+      VersionKeys keys = MakeKeys(id, KeySource::kGenerated, pair.seal, pair.wrap);
       absl::Status verified = Verify(session, keys);
       if (verified.ok()) {
         found(id, std::move(keys));

@@ -31,12 +31,13 @@ class Pkcs11Token final : public Token {
   const TokenInfo& info() const override { return info_; }
   absl::StatusOr<std::optional<std::string>> ReadOwner(Deadline deadline) override;
   absl::Status WriteOwner(absl::string_view owner, Deadline deadline) override;
-  absl::StatusOr<VersionKeys> CreateVersionKeys(const ObjectId& id, Deadline deadline) override;
+  absl::StatusOr<NewVersionKeys> CreateVersionKeys(const ObjectId& id, Deadline deadline) override;
   absl::StatusOr<VersionKeys> FindVersionKeys(const ObjectId& id, Deadline deadline) override;
   absl::Status FindAllVersionKeys(
       const std::function<void(const ObjectId&, absl::StatusOr<VersionKeys>)>& found,
       Deadline deadline) override;
   absl::Status DestroyVersionKeys(const ObjectId& id, Deadline deadline) override;
+  void SetProof(const VersionKeys& keys, absl::string_view proof) override;
   absl::Status GenerateRandom(absl::Span<uint8_t> out, Deadline deadline) override;
   absl::StatusOr<std::string> Seal(const VersionKeys& keys, const Iv& iv,
                                    absl::Span<const uint8_t> aad,
@@ -55,6 +56,24 @@ class Pkcs11Token final : public Token {
   absl::StatusOr<SecretBytes> ExportWrappedPrivateKey(const VersionKeys& keys,
                                                       absl::string_view wrapped, PairSpec spec,
                                                       Deadline deadline) override;
+  absl::StatusOr<std::string> Rewrap(const VersionKeys& from, const VersionKeys& to,
+                                     absl::string_view wrapped, const WrappedContent& content,
+                                     Deadline deadline) override;
+  absl::StatusOr<OpenedKey> OpenPrivateKey(const VersionKeys& keys, absl::string_view wrapped,
+                                           PairSpec spec, Deadline deadline) override;
+  absl::StatusOr<std::string> SignDigest(const OpenedKey& key, Hash hash, RsaPadding padding,
+                                         absl::Span<const uint8_t> digest,
+                                         Deadline deadline) override;
+  absl::StatusOr<SecretBytes> DecryptOaep(const OpenedKey& key, Hash hash,
+                                          absl::string_view ciphertext, Deadline deadline) override;
+  absl::StatusOr<SecretBytes> DeriveSharedSecret(const OpenedKey& key, absl::string_view peer_point,
+                                                 Deadline deadline) override;
+  absl::StatusOr<std::string> CreateImportKey(const ObjectId& id, ImportAlgorithm algorithm,
+                                              int modulus_bits, Deadline deadline) override;
+  absl::Status DestroyImportKey(const ObjectId& id, Deadline deadline) override;
+  absl::StatusOr<NewVersionKeys> ImportVersionKeys(
+      const ObjectId& version, const ObjectId& import_key, ImportAlgorithm algorithm,
+      absl::string_view wrapped_material, absl::string_view proof, Deadline deadline) override;
   absl::Status CheckVersionKeys(const VersionKeys& keys, Deadline deadline) override;
   absl::Status CheckAlive(Deadline deadline) override;
   absl::Status PrepareMacKeys(Deadline deadline) override;
@@ -89,7 +108,8 @@ class Pkcs11Token final : public Token {
 
   static CK_OBJECT_HANDLE SealKey(const VersionKeys& keys);
   static CK_OBJECT_HANDLE WrapKey(const VersionKeys& keys);
-  static VersionKeys MakeKeys(const ObjectId& id, CK_OBJECT_HANDLE seal, CK_OBJECT_HANDLE wrap);
+  static VersionKeys MakeKeys(const ObjectId& id, KeySource source, CK_OBJECT_HANDLE seal,
+                              CK_OBJECT_HANDLE wrap);
   static absl::StatusOr<VersionKeys> Find(Session& session, const ObjectId& id);
   static absl::StatusOr<bool> HasAnyOf(Session& session, const ObjectId& id);
   static absl::Status Destroy(Session& session, const ObjectId& id);

@@ -159,6 +159,12 @@ absl::StatusOr<SecretBytes> DataKeys::OpenContent(Unsealed unsealed, Deadline de
   return MakeInternalFailure("a blob's content kind that does not exist");
 }
 
+absl::StatusOr<ReEncrypted> DataKeys::ReEncrypt(absl::string_view, const Binding&,
+                                                const std::optional<KeyId>&, const SealingOptions&,
+                                                Deadline) {
+  return MakeInternalFailure("not yet");
+}
+
 absl::StatusOr<SecretBytes> DataKeys::GenerateRandom(size_t bytes, Deadline deadline) {
   SecretBytes random(bytes);
   absl::Status status = token_.GenerateRandom(random.MutableSecret(), deadline);

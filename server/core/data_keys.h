@@ -48,6 +48,12 @@ struct Opened {
   SecretBytes plaintext;
 };
 
+struct ReEncrypted {
+  KeyId source_key_id;
+  KeyVersionId source_key_version_id;
+  Sealed sealed;
+};
+
 // The data-key operations, whichever interface they are asked for through.
 //
 // What is not returned in the clear never exists in the clear outside the token. What is returned
@@ -81,6 +87,12 @@ class DataKeys {
   absl::StatusOr<Opened> Decrypt(absl::string_view blob, const Binding& binding,
                                  const std::optional<KeyId>& expected_key,
                                  const std::optional<hsm::Iv>& iv, Deadline deadline);
+
+  // Seals again what a blob holds. What was made without plaintext does not leave the token. Errors
+  // as for Decrypt and then for Encrypt.
+  absl::StatusOr<ReEncrypted> ReEncrypt(absl::string_view blob, const Binding& binding,
+                                        const std::optional<KeyId>& expected_key,
+                                        const SealingOptions& destination, Deadline deadline);
 
   absl::StatusOr<SecretBytes> GenerateRandom(size_t bytes, Deadline deadline);
 

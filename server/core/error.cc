@@ -35,6 +35,8 @@ constexpr ReasonInfo kReasons[] = {
     {Reason::kKeyNotFound, "Forbidden.KeyNotFound", absl::StatusCode::kNotFound, 404},
     {Reason::kAliasNotFound, "Forbidden.AliasNotFound", absl::StatusCode::kNotFound, 404},
     {Reason::kDisabled, "Rejected.Disabled", absl::StatusCode::kFailedPrecondition, 409},
+    {Reason::kPendingDeletion, "Rejected.PendingDeletion", absl::StatusCode::kFailedPrecondition,
+     409},
     {Reason::kDryRunOperation, "DryRunOperationError", absl::StatusCode::kFailedPrecondition, 409},
     {Reason::kLimitExceeded, "Rejected.LimitExceeded", absl::StatusCode::kResourceExhausted, 400},
     {Reason::kThrottling, "Rejected.Throttling", absl::StatusCode::kResourceExhausted, 429},

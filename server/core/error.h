@@ -25,6 +25,7 @@ enum class Reason {
   kKeyNotFound,
   kAliasNotFound,
   kDisabled,
+  kPendingDeletion,
   kDryRunOperation,
   kLimitExceeded,
   kThrottling,

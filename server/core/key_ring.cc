@@ -195,7 +195,7 @@ absl::StatusOr<store::KeyVersionRecord> KeyRing::MakeVersion(
   if (absl::IsNotFound(begun)) return KeyNotFound(key_id);
   if (!begun.ok()) return FromStore(begun);
 
-  absl::StatusOr<hsm::VersionKeys> keys = token_.CreateVersionKeys(id->bytes(), deadline);
+  absl::StatusOr<hsm::NewVersionKeys> keys = token_.CreateVersionKeys(id->bytes(), deadline);
   if (!keys.ok()) {
     // CreateVersionKeys left nothing in the token, or could not reach it; then the next start
     // reaps. Keys that were there before are another's and stay.
@@ -206,11 +206,11 @@ absl::StatusOr<store::KeyVersionRecord> KeyRing::MakeVersion(
     return FromToken(keys.status());
   }
   MutexLock change_lock(change_mu_);
-  absl::StatusOr<store::KeyVersionRecord> version = store_.CommitVersion(*id);
+  absl::StatusOr<store::KeyVersionRecord> version = store_.CommitVersion(*id, keys->proof);
   if (!version.ok()) return FromStore(version.status());
   {
     WriterLock lock(cache_mu_);
-    versions_.insert({*id, Version{key_id, *std::move(keys)}});
+    versions_.insert({*id, Version{key_id, std::move(keys->keys)}});
   }
   // The version exists whatever this says.
   Reload(key_id).status().IgnoreError();

@@ -1,7 +1,9 @@
 #ifndef STRONGROOM_SERVER_CORE_KEY_RING_H_
 #define STRONGROOM_SERVER_CORE_KEY_RING_H_
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 #include "hsm/version_keys.h"
 #include "platform/clock.h"
 #include "platform/mutex.h"
+#include "server/core/key_state.h"
 #include "server/core/parameters.h"
 #include "server/store/ids.h"
 #include "server/store/store.h"
@@ -30,6 +33,27 @@ struct UsableVersion {
   KeyId key_id;
   KeyVersionId key_version_id;
   hsm::VersionKeys keys;
+};
+
+// A key as callers see it.
+struct KeyDescription {
+  store::KeyRecord record;
+  KeyStatus status = KeyStatus::kEnabled;
+  // How often these versions may seal yet.
+  int64_t primary_uses_left = 0;
+  int64_t initial_uses_left = 0;
+};
+
+struct KeyVersionDescription {
+  store::KeyVersionRecord record;
+  bool primary = false;
+  int64_t uses_left = 0;
+};
+
+// Which keys a list shall have: all if both are empty.
+struct KeyFilter {
+  std::vector<KeyStatus> statuses = {};
+  std::map<std::string, std::string> tags = {};
 };
 
 // What Open found and did, for the log.

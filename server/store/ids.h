@@ -61,6 +61,8 @@ using KeyId = Id<struct KeyTag>;
 using KeyVersionId = Id<struct KeyVersionTag>;
 // A grant of a master key's use.
 using GrantId = Id<struct GrantTag>;
+// A key pair in the token for one import of material; its bytes are the CKA_ID of the pair.
+using ImportId = Id<struct ImportTag>;
 // A store, so that a token can tell which one it belongs to.
 using StoreId = Id<struct StoreTag>;
 

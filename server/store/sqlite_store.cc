@@ -233,7 +233,8 @@ absl::Status SqliteStore::BeginVersion(const KeyId& key_id, const KeyVersionId& 
   return ChangedOne(inserted, NoSuchKey(key_id));
 }
 
-absl::StatusOr<KeyVersionRecord> SqliteStore::CommitVersion(const KeyVersionId& version) {
+absl::StatusOr<KeyVersionRecord> SqliteStore::CommitVersion(const KeyVersionId& version,
+                                                            absl::string_view) {
   MutexLock lock(mutex_);
   absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
   if (!transaction.ok()) return transaction.status();
@@ -305,16 +306,58 @@ absl::StatusOr<KeyRecord> SqliteStore::GetKey(const KeyId& id) {
   return FindKey(id);
 }
 
-absl::Status SqliteStore::SetKeyState(const KeyId& id, KeyState state) {
-  MutexLock lock(mutex_);
-  return ChangedOne(
-      database_->Change("UPDATE keys SET state = ? WHERE id = ? AND initial_version IS NOT NULL",
-                        static_cast<int>(state), id),
-      NoSuchKey(id));
+absl::Status SqliteStore::SetKeyState(const KeyId&, KeyState, absl::Time) {
+  return absl::UnimplementedError("not yet");
 }
 
-absl::StatusOr<std::vector<KeyRecord>> SqliteStore::ListKeys(const std::optional<KeyId>& after,
-                                                             int limit) {
+absl::Status SqliteStore::SetKeyDescription(const KeyId&, absl::string_view) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::Status SqliteStore::SetKeyTags(const KeyId&, const std::map<std::string, std::string>&) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::Status SqliteStore::SetKeyRotation(const KeyId&, int32_t) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::StatusOr<std::vector<KeyId>> SqliteStore::ListKeysToRotate(absl::Time, int) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::StatusOr<std::vector<KeyId>> SqliteStore::ListKeysToDestroy(absl::Time, int) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::Status SqliteStore::DeleteKey(const KeyId&) { return absl::UnimplementedError("not yet"); }
+
+absl::StatusOr<UseBlock> SqliteStore::ReserveUses(const KeyVersionId&, int64_t, int64_t) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::Status SqliteStore::PutImport(const ImportRecord&) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::StatusOr<std::optional<ImportRecord>> SqliteStore::GetImport(const KeyId&) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::Status SqliteStore::DropImport(const ImportId&) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::StatusOr<std::vector<ImportRecord>> SqliteStore::ListExpiredImports(absl::Time) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::Status SqliteStore::CommitImport(const KeyVersionId&, absl::string_view) {
+  return absl::UnimplementedError("not yet");
+}
+
+absl::StatusOr<std::vector<KeyRecord>> SqliteStore::ListKeys(
+    const std::optional<KeyId>& after, int limit, const std::map<std::string, std::string>&) {
   absl::Status valid = CheckLimit(limit);
   if (!valid.ok()) return valid;
   MutexLock lock(mutex_);

@@ -1,6 +1,7 @@
 #ifndef STRONGROOM_SERVER_STORE_SQLITE_STORE_H_
 #define STRONGROOM_SERVER_STORE_SQLITE_STORE_H_
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,14 +41,29 @@ class SqliteStore final : public Store {
                         absl::string_view policy) override;
   absl::Status BeginVersion(const KeyId& key_id, const KeyVersionId& version,
                             absl::Time create_time) override;
-  absl::StatusOr<KeyVersionRecord> CommitVersion(const KeyVersionId& version) override;
+  absl::StatusOr<KeyVersionRecord> CommitVersion(const KeyVersionId& version,
+                                                 absl::string_view proof) override;
   absl::Status DropPendingVersion(const KeyVersionId& version) override;
   absl::StatusOr<std::vector<PendingVersion>> ListPendingVersions() override;
 
   absl::StatusOr<KeyRecord> GetKey(const KeyId& id) override;
-  absl::Status SetKeyState(const KeyId& id, KeyState state) override;
-  absl::StatusOr<std::vector<KeyRecord>> ListKeys(const std::optional<KeyId>& after,
-                                                  int limit) override;
+  absl::StatusOr<std::vector<KeyRecord>> ListKeys(
+      const std::optional<KeyId>& after, int limit,
+      const std::map<std::string, std::string>& tags) override;
+  absl::Status SetKeyState(const KeyId& id, KeyState state, absl::Time deletion_time) override;
+  absl::Status SetKeyDescription(const KeyId& id, absl::string_view description) override;
+  absl::Status SetKeyTags(const KeyId& id, const std::map<std::string, std::string>& tags) override;
+  absl::Status SetKeyRotation(const KeyId& id, int32_t days) override;
+  absl::StatusOr<std::vector<KeyId>> ListKeysToRotate(absl::Time now, int limit) override;
+  absl::StatusOr<std::vector<KeyId>> ListKeysToDestroy(absl::Time now, int limit) override;
+  absl::Status DeleteKey(const KeyId& id) override;
+  absl::StatusOr<UseBlock> ReserveUses(const KeyVersionId& version, int64_t count,
+                                       int64_t limit) override;
+  absl::Status PutImport(const ImportRecord& import) override;
+  absl::StatusOr<std::optional<ImportRecord>> GetImport(const KeyId& key_id) override;
+  absl::Status DropImport(const ImportId& id) override;
+  absl::StatusOr<std::vector<ImportRecord>> ListExpiredImports(absl::Time now) override;
+  absl::Status CommitImport(const KeyVersionId& version, absl::string_view proof) override;
 
   absl::StatusOr<KeyVersionRecord> GetKeyVersion(const KeyVersionId& id) override;
   absl::StatusOr<std::vector<KeyVersionRecord>> ListKeyVersions(const KeyId& key_id,

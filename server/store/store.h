@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,15 +17,34 @@
 namespace strongroom::store {
 
 // Whether a key may be used. The numbers are what a database keeps: do not change them.
-enum class KeyState { kEnabled = 1, kDisabled = 2 };
+enum class KeyState {
+  kEnabled = 1,
+  kDisabled = 2,
+  kPendingDeletion = 3,
+  kPendingImport = 4,
+  kDestroying = 5,  // for good: its objects in the token are being destroyed
+};
+
+// Where a key's material comes from. The numbers are what a database keeps.
+enum class KeyOrigin { kToken = 1, kImported = 2 };
 
 struct KeyRecord {
   KeyId id;
   KeyState state = KeyState::kEnabled;
+  KeyOrigin origin = KeyOrigin::kToken;
+  // Its first version is pending: both ids of versions are nil, and `state` is what it will be.
+  bool creating = false;
   std::string description;
-  absl::Time create_time;  // microseconds are kept
+  std::map<std::string, std::string> tags;
+  absl::Time create_time;  // microseconds are kept, of all times
   KeyVersionId initial_version;
   KeyVersionId primary_version;
+  // Rotates by time so many days after the primary version was made; 0: it does not.
+  int32_t rotation_days = 0;
+  // When that is; absl::InfiniteFuture() if it does not. The store computes it.
+  absl::Time next_rotation = absl::InfiniteFuture();
+  // absl::InfiniteFuture() unless its deletion is scheduled.
+  absl::Time deletion_time = absl::InfiniteFuture();
 };
 
 struct KeyVersionRecord {
@@ -32,6 +52,26 @@ struct KeyVersionRecord {
   KeyId key_id;
   int32_t number = 0;  // 1 for the initial version
   absl::Time create_time;
+  // Something known to be sealed with this version's seal key; see hsm::Token. Empty if there is
+  // none: no material was imported yet, or the version is older than proofs are.
+  std::string proof;
+  // How many uses of its seal key were reserved, whether they took place or not.
+  int64_t uses_reserved = 0;
+};
+
+// Uses of a key that nobody else gets: `size` of them, or none.
+struct UseBlock {
+  int64_t size = 0;
+  // KeyVersionRecord::uses_reserved as it is now.
+  int64_t uses_reserved = 0;
+};
+
+// A key pair in the token under whose public half the material of a key is brought in.
+struct ImportRecord {
+  KeyId key_id;
+  ImportId id;
+  int32_t algorithm = 0;  // a number of the caller's
+  absl::Time expire_time;
 };
 
 struct AliasRecord {
@@ -76,7 +116,8 @@ struct AuditHead {
 // Creation is in two phases, for the database and the token cannot commit together: Begin… records
 // a pending version, the caller makes and verifies the token objects, CommitVersion shows the
 // result to readers. What a crash leaves pending is listed by ListPendingVersions and taken back by
-// DropPendingVersion. No other member ever shows a pending version, or a key that has no other.
+// DropPendingVersion. No other member ever shows a pending version; a key that has no other is
+// shown by GetKey and ListKeys, as `creating`, and is not there for any other.
 //
 // Every member is atomic and durable when it returns OK. Errors of all: NOT_FOUND and
 // ALREADY_EXISTS as said below; INVALID_ARGUMENT if a limit is below 1; UNAVAILABLE if the database
@@ -97,16 +138,18 @@ class Store {
   virtual absl::Status BindToken(absl::string_view serial) = 0;
 
   // Begins a key with its first version and its policy (as PutKeyPolicy takes it).
-  // `key.initial_version` and `key.primary_version` are ignored: CommitVersion sets them.
-  // ALREADY_EXISTS if either id is taken.
+  // `key.initial_version` and `key.primary_version` are ignored, for CommitVersion sets them, and
+  // so are `creating`, `next_rotation` and `deletion_time`. ALREADY_EXISTS if either id is taken.
   virtual absl::Status BeginKey(const KeyRecord& key, const KeyVersionId& first_version,
                                 absl::string_view policy) = 0;
   // Begins a further version. NOT_FOUND if there is no such key; ALREADY_EXISTS if the id is taken.
   virtual absl::Status BeginVersion(const KeyId& key_id, const KeyVersionId& version,
                                     absl::Time create_time) = 0;
   // Makes a pending version the key's primary one (and its initial one, if it is the first), with
-  // the number that follows the highest committed one. NOT_FOUND if no such version is pending.
-  virtual absl::StatusOr<KeyVersionRecord> CommitVersion(const KeyVersionId& version) = 0;
+  // the number that follows the highest committed one. The proof counts as one use. NOT_FOUND if no
+  // such version is pending.
+  virtual absl::StatusOr<KeyVersionRecord> CommitVersion(const KeyVersionId& version,
+                                                         absl::string_view proof) = 0;
   // Forgets a pending version, and its key with the policy if that has no other. NOT_FOUND if none
   // such is pending.
   virtual absl::Status DropPendingVersion(const KeyVersionId& version) = 0;
@@ -114,12 +157,50 @@ class Store {
 
   // NOT_FOUND if there is no such key.
   virtual absl::StatusOr<KeyRecord> GetKey(const KeyId& id) = 0;
-  // NOT_FOUND if there is no such key.
-  virtual absl::Status SetKeyState(const KeyId& id, KeyState state) = 0;
   // At most `limit` keys (at least 1) in the order of creation (time, then id), after the key
-  // `after` (from the beginning if empty; NOT_FOUND if there is no such key).
-  virtual absl::StatusOr<std::vector<KeyRecord>> ListKeys(const std::optional<KeyId>& after,
-                                                          int limit) = 0;
+  // `after` (from the beginning if empty; NOT_FOUND if there is no such key); only those that have
+  // all of `tags`.
+  virtual absl::StatusOr<std::vector<KeyRecord>> ListKeys(
+      const std::optional<KeyId>& after, int limit,
+      const std::map<std::string, std::string>& tags = {}) = 0;
+
+  // NOT_FOUND, of these four, if there is no such key. `deletion_time` is kept as it is given.
+  virtual absl::Status SetKeyState(const KeyId& id, KeyState state,
+                                   absl::Time deletion_time = absl::InfiniteFuture()) = 0;
+  virtual absl::Status SetKeyDescription(const KeyId& id, absl::string_view description) = 0;
+  // In place of all that it has.
+  virtual absl::Status SetKeyTags(const KeyId& id,
+                                  const std::map<std::string, std::string>& tags) = 0;
+  virtual absl::Status SetKeyRotation(const KeyId& id, int32_t days) = 0;
+
+  // Ids of at most `limit` keys that are enabled and whose next_rotation is not after `now`, those
+  // that are due longest first.
+  virtual absl::StatusOr<std::vector<KeyId>> ListKeysToRotate(absl::Time now, int limit) = 0;
+  // Ids of at most `limit` keys that are being destroyed, or whose deletion is scheduled for no
+  // later than `now`, in no order.
+  virtual absl::StatusOr<std::vector<KeyId>> ListKeysToDestroy(absl::Time now, int limit) = 0;
+  // Forgets a key, with its versions, aliases, policy, grants and import. NOT_FOUND if there is no
+  // such key; FAILED_PRECONDITION if it is not being destroyed (KeyState::kDestroying), or a
+  // version of it is pending.
+  virtual absl::Status DeleteKey(const KeyId& id) = 0;
+
+  // Reserves at most `count` uses of a version's seal key, and no more than `limit` in all. Durable
+  // when it returns. NOT_FOUND if there is no such version.
+  virtual absl::StatusOr<UseBlock> ReserveUses(const KeyVersionId& version, int64_t count,
+                                               int64_t limit) = 0;
+
+  // Makes `import` the one import of its key, in place of the one there may be. NOT_FOUND if there
+  // is no such key.
+  virtual absl::Status PutImport(const ImportRecord& import) = 0;
+  // Empty if the key has none; also if there is no such key.
+  virtual absl::StatusOr<std::optional<ImportRecord>> GetImport(const KeyId& key_id) = 0;
+  // OK if there is none such.
+  virtual absl::Status DropImport(const ImportId& id) = 0;
+  virtual absl::StatusOr<std::vector<ImportRecord>> ListExpiredImports(absl::Time now) = 0;
+  // Says that the key's one version has its material: it is enabled, and the version has this proof
+  // if it had none (which counts as one use). NOT_FOUND if there is no such version;
+  // FAILED_PRECONDITION if its key is not KeyState::kPendingImport.
+  virtual absl::Status CommitImport(const KeyVersionId& version, absl::string_view proof) = 0;
 
   // NOT_FOUND if there is no such version.
   virtual absl::StatusOr<KeyVersionRecord> GetKeyVersion(const KeyVersionId& id) = 0;

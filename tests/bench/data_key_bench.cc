@@ -157,7 +157,7 @@ void LimitsBench::RunRawSeals(const Bench& bench, int rounds) {
   for (int round = 0; round < rounds; ++round) {
     for (int threads : {1, 2, 8}) {
       figures_[absl::StrCat("raw seals, ", threads, " threads")].runs.push_back(
-          RawSeals(**token, *keys, threads, bench.duration));
+          RawSeals(**token, keys->keys, threads, bench.duration));
     }
   }
 }

@@ -35,7 +35,8 @@ absl::Status DrawRandom(Token& token, Deadline deadline) {
 
 TEST_F(LanesTest, DeadlineHoldsWhileAllLanesAreBusy) {
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<Token> token, Open(1));
-  ASSERT_OK_AND_ASSIGN(const VersionKeys keys, token->CreateVersionKeys(Id(1), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys new_keys, token->CreateVersionKeys(Id(1), kNoDeadline));
+  const VersionKeys& keys = new_keys.keys;
   ASSERT_OK_AND_ASSIGN(HoldPoint point, HoldPoint::Create());
   ASSERT_OK(faults().Apply(absl::StrCat("hold C_GenerateRandom ", point.path(), " call=1")));
   absl::Status held;
@@ -147,7 +148,8 @@ TEST_F(LanesTest, ThreadsThatDoEverythingAtOnceDoNotDisturbEachOther) {
   constexpr int kLanes = 6;
   constexpr int kRounds = 6;
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<Token> token, Open(kLanes));
-  ASSERT_OK_AND_ASSIGN(const VersionKeys keys, token->CreateVersionKeys(Id(1), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys new_keys, token->CreateVersionKeys(Id(1), kNoDeadline));
+  const VersionKeys& keys = new_keys.keys;
   ASSERT_OK(token->PrepareMacKeys(kNoDeadline));
   ASSERT_OK_AND_ASSIGN(const Mac mac,
                        token->ComputeMac(MacPurpose::kAuditSeal, Bytes(kAad), kNoDeadline));
@@ -187,7 +189,9 @@ TEST_F(LanesTest, ThreadsThatDoEverythingAtOnceDoNotDisturbEachOther) {
         EXPECT_OK(token->CheckAlive(kNoDeadline));
 
         const ObjectId id = {1, number, round};
-        ASSERT_OK_AND_ASSIGN(const VersionKeys made, token->CreateVersionKeys(id, kNoDeadline));
+        ASSERT_OK_AND_ASSIGN(const NewVersionKeys new_made,
+                             token->CreateVersionKeys(id, kNoDeadline));
+        const VersionKeys& made = new_made.keys;
         EXPECT_OK(token->FindVersionKeys(Id(1), kNoDeadline));
         EXPECT_OK(token->Seal(made, iv, Bytes(kAad), Bytes(text), kNoDeadline));
         if (round % 2 == 0) {

@@ -442,7 +442,8 @@ class CheckTest : public MacTest {
  protected:
   void SetUp() override {
     ASSERT_NO_FATAL_FAILURE(MacTest::SetUp());
-    ASSERT_OK_AND_ASSIGN(keys_, token().CreateVersionKeys(Id(1), kNoDeadline));
+    ASSERT_OK_AND_ASSIGN(NewVersionKeys made, token().CreateVersionKeys(Id(1), kNoDeadline));
+    keys_ = made.keys;
     ASSERT_OK(token().PrepareMacKeys(kNoDeadline));
   }
 

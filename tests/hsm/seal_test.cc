@@ -105,7 +105,9 @@ TEST_F(SealTest, AnotherIvIsRefused) {
 
 TEST_F(SealTest, AnotherVersionIsRefused) {
   ASSERT_OK_AND_ASSIGN(const std::string sealed, Seal(kText));
-  ASSERT_OK_AND_ASSIGN(const VersionKeys other, token().CreateVersionKeys(Id(2), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys new_other,
+                       token().CreateVersionKeys(Id(2), kNoDeadline));
+  const VersionKeys& other = new_other.keys;
   EXPECT_THAT(token().Unseal(other, kIv, Bytes(kAad), sealed, kNoDeadline),
               StatusIs(absl::StatusCode::kInvalidArgument));
 }

@@ -21,7 +21,8 @@ absl::StatusOr<std::unique_ptr<Token>> TokenFixture::Open(int lanes) {
 void OpenTokenFixture::SetUp() {
   ASSERT_NO_FATAL_FAILURE(TokenFixture::SetUp());
   ASSERT_OK_AND_ASSIGN(token_, Open());
-  ASSERT_OK_AND_ASSIGN(keys_, token_->CreateVersionKeys(Id(1), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(NewVersionKeys made, token_->CreateVersionKeys(Id(1), kNoDeadline));
+  keys_ = made.keys;
 }
 
 }  // namespace strongroom::hsm

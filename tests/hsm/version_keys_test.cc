@@ -144,7 +144,9 @@ TEST_F(VersionKeysTest, TokenKeepsTheKeysToWhatTheyAreFor) {
 }
 
 TEST_F(VersionKeysTest, CreatedKeysAreFoundByAnotherOpening) {
-  ASSERT_OK_AND_ASSIGN(const VersionKeys made, token().CreateVersionKeys(Id(7), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys new_made,
+                       token().CreateVersionKeys(Id(7), kNoDeadline));
+  const VersionKeys& made = new_made.keys;
   EXPECT_EQ(made.id(), Id(7));
   ASSERT_OK_AND_ASSIGN(const std::string sealed,
                        token().Seal(made, kIv, Bytes("aad"), Bytes("secret"), kNoDeadline));
@@ -169,7 +171,9 @@ TEST_F(VersionKeysTest, HalfAVersionIsNotFound) {
 }
 
 TEST_F(VersionKeysTest, CreatingAVersionThatIsThereIsRefusedAndLeavesIt) {
-  ASSERT_OK_AND_ASSIGN(const VersionKeys keys, token().CreateVersionKeys(Id(7), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys new_keys,
+                       token().CreateVersionKeys(Id(7), kNoDeadline));
+  const VersionKeys& keys = new_keys.keys;
   ASSERT_OK_AND_ASSIGN(const std::string sealed,
                        token().Seal(keys, kIv, Bytes("aad"), Bytes("secret"), kNoDeadline));
   EXPECT_THAT(token().CreateVersionKeys(Id(7), kNoDeadline),
@@ -307,7 +311,9 @@ TEST_F(VersionKeysTest, DestroyThatFailsSaysSo) {
 }
 
 TEST_F(VersionKeysTest, KeysThatAreGoneSealNothing) {
-  ASSERT_OK_AND_ASSIGN(const VersionKeys keys, token().CreateVersionKeys(Id(7), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys new_keys,
+                       token().CreateVersionKeys(Id(7), kNoDeadline));
+  const VersionKeys& keys = new_keys.keys;
   ASSERT_OK(token().DestroyVersionKeys(Id(7), kNoDeadline));
   EXPECT_THAT(token().Seal(keys, kIv, Bytes("aad"), Bytes("secret"), kNoDeadline),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("finding the key again")));

@@ -235,7 +235,9 @@ TEST_F(WrappedTest, SecretThatWasTamperedWithIsRefused) {
 }
 
 TEST_F(WrappedTest, SecretOfAnotherVersionIsRefused) {
-  ASSERT_OK_AND_ASSIGN(const VersionKeys other, token().CreateVersionKeys(Id(2), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys new_other,
+                       token().CreateVersionKeys(Id(2), kNoDeadline));
+  const VersionKeys& other = new_other.keys;
   ASSERT_OK_AND_ASSIGN(const std::string wrapped, Generate(32));
   EXPECT_THAT(token().ExportWrappedSecret(other, wrapped, 32, kNoDeadline), Not(IsOk()));
 }

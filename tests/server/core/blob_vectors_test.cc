@@ -217,7 +217,7 @@ class BlobVectorsInTokenTest : public KmsFixture {
     store::KeyRecord key;
     key.id = vectors_.key_id;
     ASSERT_OK(store().BeginKey(key, vectors_.key_version_id, ""));
-    ASSERT_OK(store().CommitVersion(vectors_.key_version_id));
+    ASSERT_OK(store().CommitVersion(vectors_.key_version_id, "proof"));
     ASSERT_NO_FATAL_FAILURE(Import());
     // What was not generated in the token is refused; that is what these attributes tell.
     for (const char* label : {"strongroom-seal", "strongroom-wrap"}) {

@@ -52,6 +52,8 @@ Expected ExpectedOf(Reason reason) {
       return {"Forbidden.AliasNotFound", absl::StatusCode::kNotFound, 404};
     case Reason::kDisabled:
       return {"Rejected.Disabled", absl::StatusCode::kFailedPrecondition, 409};
+    case Reason::kPendingDeletion:
+      return {"Rejected.PendingDeletion", absl::StatusCode::kFailedPrecondition, 409};
     case Reason::kDryRunOperation:
       return {"DryRunOperationError", absl::StatusCode::kFailedPrecondition, 409};
     case Reason::kLimitExceeded:

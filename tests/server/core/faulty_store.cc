@@ -5,10 +5,12 @@ namespace strongroom::core {
 using store::AliasRecord;
 using store::AuditHead;
 using store::GrantRecord;
+using store::ImportRecord;
 using store::KeyRecord;
 using store::KeyState;
 using store::KeyVersionRecord;
 using store::PendingVersion;
+using store::UseBlock;
 
 // The body of a member: its fault, or what the store says.
 #define FORWARD(member, ...)                                                  \
@@ -48,8 +50,9 @@ absl::Status FaultyStore::BeginVersion(const KeyId& key_id, const KeyVersionId& 
   FORWARD(BeginVersion, key_id, version, create_time);
 }
 
-absl::StatusOr<KeyVersionRecord> FaultyStore::CommitVersion(const KeyVersionId& version) {
-  FORWARD(CommitVersion, version);
+absl::StatusOr<KeyVersionRecord> FaultyStore::CommitVersion(const KeyVersionId& version,
+                                                            absl::string_view proof) {
+  FORWARD(CommitVersion, version, proof);
 }
 
 absl::Status FaultyStore::DropPendingVersion(const KeyVersionId& version) {
@@ -62,13 +65,57 @@ absl::StatusOr<std::vector<PendingVersion>> FaultyStore::ListPendingVersions() {
 
 absl::StatusOr<KeyRecord> FaultyStore::GetKey(const KeyId& id) { FORWARD(GetKey, id); }
 
-absl::Status FaultyStore::SetKeyState(const KeyId& id, KeyState state) {
-  FORWARD(SetKeyState, id, state);
+absl::StatusOr<std::vector<KeyRecord>> FaultyStore::ListKeys(
+    const std::optional<KeyId>& after, int limit, const std::map<std::string, std::string>& tags) {
+  FORWARD(ListKeys, after, limit, tags);
 }
 
-absl::StatusOr<std::vector<KeyRecord>> FaultyStore::ListKeys(const std::optional<KeyId>& after,
-                                                             int limit) {
-  FORWARD(ListKeys, after, limit);
+absl::Status FaultyStore::SetKeyState(const KeyId& id, KeyState state, absl::Time deletion_time) {
+  FORWARD(SetKeyState, id, state, deletion_time);
+}
+
+absl::Status FaultyStore::SetKeyDescription(const KeyId& id, absl::string_view description) {
+  FORWARD(SetKeyDescription, id, description);
+}
+
+absl::Status FaultyStore::SetKeyTags(const KeyId& id,
+                                     const std::map<std::string, std::string>& tags) {
+  FORWARD(SetKeyTags, id, tags);
+}
+
+absl::Status FaultyStore::SetKeyRotation(const KeyId& id, int32_t days) {
+  FORWARD(SetKeyRotation, id, days);
+}
+
+absl::StatusOr<std::vector<KeyId>> FaultyStore::ListKeysToRotate(absl::Time now, int limit) {
+  FORWARD(ListKeysToRotate, now, limit);
+}
+
+absl::StatusOr<std::vector<KeyId>> FaultyStore::ListKeysToDestroy(absl::Time now, int limit) {
+  FORWARD(ListKeysToDestroy, now, limit);
+}
+
+absl::Status FaultyStore::DeleteKey(const KeyId& id) { FORWARD(DeleteKey, id); }
+
+absl::StatusOr<UseBlock> FaultyStore::ReserveUses(const KeyVersionId& version, int64_t count,
+                                                  int64_t limit) {
+  FORWARD(ReserveUses, version, count, limit);
+}
+
+absl::Status FaultyStore::PutImport(const ImportRecord& import) { FORWARD(PutImport, import); }
+
+absl::StatusOr<std::optional<ImportRecord>> FaultyStore::GetImport(const KeyId& key_id) {
+  FORWARD(GetImport, key_id);
+}
+
+absl::Status FaultyStore::DropImport(const ImportId& id) { FORWARD(DropImport, id); }
+
+absl::StatusOr<std::vector<ImportRecord>> FaultyStore::ListExpiredImports(absl::Time now) {
+  FORWARD(ListExpiredImports, now);
+}
+
+absl::Status FaultyStore::CommitImport(const KeyVersionId& version, absl::string_view proof) {
+  FORWARD(CommitImport, version, proof);
 }
 
 absl::StatusOr<KeyVersionRecord> FaultyStore::GetKeyVersion(const KeyVersionId& id) {

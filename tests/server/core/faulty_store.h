@@ -36,13 +36,29 @@ class FaultyStore final : public store::Store {
                         absl::string_view policy) override;
   absl::Status BeginVersion(const KeyId& key_id, const KeyVersionId& version,
                             absl::Time create_time) override;
-  absl::StatusOr<store::KeyVersionRecord> CommitVersion(const KeyVersionId& version) override;
+  absl::StatusOr<store::KeyVersionRecord> CommitVersion(const KeyVersionId& version,
+                                                        absl::string_view proof) override;
   absl::Status DropPendingVersion(const KeyVersionId& version) override;
   absl::StatusOr<std::vector<store::PendingVersion>> ListPendingVersions() override;
   absl::StatusOr<store::KeyRecord> GetKey(const KeyId& id) override;
-  absl::Status SetKeyState(const KeyId& id, store::KeyState state) override;
-  absl::StatusOr<std::vector<store::KeyRecord>> ListKeys(const std::optional<KeyId>& after,
-                                                         int limit) override;
+  absl::StatusOr<std::vector<store::KeyRecord>> ListKeys(
+      const std::optional<KeyId>& after, int limit,
+      const std::map<std::string, std::string>& tags) override;
+  absl::Status SetKeyState(const KeyId& id, store::KeyState state,
+                           absl::Time deletion_time) override;
+  absl::Status SetKeyDescription(const KeyId& id, absl::string_view description) override;
+  absl::Status SetKeyTags(const KeyId& id, const std::map<std::string, std::string>& tags) override;
+  absl::Status SetKeyRotation(const KeyId& id, int32_t days) override;
+  absl::StatusOr<std::vector<KeyId>> ListKeysToRotate(absl::Time now, int limit) override;
+  absl::StatusOr<std::vector<KeyId>> ListKeysToDestroy(absl::Time now, int limit) override;
+  absl::Status DeleteKey(const KeyId& id) override;
+  absl::StatusOr<store::UseBlock> ReserveUses(const KeyVersionId& version, int64_t count,
+                                              int64_t limit) override;
+  absl::Status PutImport(const store::ImportRecord& import) override;
+  absl::StatusOr<std::optional<store::ImportRecord>> GetImport(const KeyId& key_id) override;
+  absl::Status DropImport(const ImportId& id) override;
+  absl::StatusOr<std::vector<store::ImportRecord>> ListExpiredImports(absl::Time now) override;
+  absl::Status CommitImport(const KeyVersionId& version, absl::string_view proof) override;
   absl::StatusOr<store::KeyVersionRecord> GetKeyVersion(const KeyVersionId& id) override;
   absl::StatusOr<std::vector<store::KeyVersionRecord>> ListKeyVersions(const KeyId& key_id,
                                                                        int32_t after_number,

@@ -332,7 +332,7 @@ TEST_F(AuthorityTest, NewKeyGetsAPolicyUnderTheSameRules) {
   record.create_time = clock().Now();
   const KeyVersionId version = KeyVersionId::FromRandom({9});
   ASSERT_OK(store().BeginKey(record, version, signed_policy));
-  ASSERT_OK(store().CommitVersion(version));
+  ASSERT_OK(store().CommitVersion(version, "proof"));
   EXPECT_OK(DecideBy(authority(), "anna", kPutKeyPolicy, id, nullptr));
 }
 

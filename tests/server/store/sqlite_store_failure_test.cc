@@ -77,7 +77,7 @@ class SqliteStoreFailureTest : public ::testing::Test {
     std::unique_ptr<SqliteStore> store = OpenStore();
     ASSERT_NE(store, nullptr);
     ASSERT_THAT(store->BeginKey(NewKey(1), Version(1), ""), IsOk());
-    ASSERT_THAT(store->CommitVersion(Version(1)), IsOk());
+    ASSERT_THAT(store->CommitVersion(Version(1), "proof"), IsOk());
     ASSERT_THAT(store->CreateAlias(NewAlias("alias/a", 1)), IsOk());
   }
   // Does to the closed store what the store would not.
@@ -236,7 +236,7 @@ TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing
       EXPECT_THAT(store->BeginKey(NewKey(3), Version(3), ""), StatusIs(StatusCode::kUnavailable));
       EXPECT_THAT(store->BeginVersion(Key(1), Version(4), absl::UnixEpoch()),
                   StatusIs(StatusCode::kUnavailable));
-      EXPECT_THAT(store->CommitVersion(Version(2)), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->CommitVersion(Version(2), "proof"), StatusIs(StatusCode::kUnavailable));
       EXPECT_THAT(store->DropPendingVersion(Version(2)), StatusIs(StatusCode::kUnavailable));
       EXPECT_THAT(store->SetKeyState(Key(1), KeyState::kDisabled),
                   StatusIs(StatusCode::kUnavailable));
@@ -256,7 +256,7 @@ TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing
   }
   // The same changes can be made once the disk is well.
   EXPECT_THAT(store->BeginKey(NewKey(3), Version(3), ""), IsOk());
-  EXPECT_EQ(store->CommitVersion(Version(2)).value().number, 2);
+  EXPECT_EQ(store->CommitVersion(Version(2), "proof").value().number, 2);
   EXPECT_THAT(store->CreateAlias(NewAlias("alias/b", 1)), IsOk());
 
   store.reset();

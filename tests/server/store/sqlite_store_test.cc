@@ -173,7 +173,7 @@ TEST_F(SqliteStoreTest, KilledProcessLosesNothingAndHoldsNothing) {
     absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
     const bool ok = store.ok() && (*store)->BindToken("token").ok() &&
                     (*store)->BeginKey(SomeKey(), SomeVersion(1), "").ok() &&
-                    (*store)->CommitVersion(SomeVersion(1)).ok() &&
+                    (*store)->CommitVersion(SomeVersion(1), "proof").ok() &&
                     (*store)->BeginVersion(SomeKey().id, SomeVersion(2), absl::Now()).ok();
     if (ok) raise(SIGKILL);
     _exit(1);
@@ -196,7 +196,7 @@ TEST_F(SqliteStoreTest, OpenStoreCanBeBackedUp) {
   absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
   ASSERT_THAT(store, IsOk());
   ASSERT_THAT((*store)->BeginKey(SomeKey(), SomeVersion(), ""), IsOk());
-  ASSERT_THAT((*store)->CommitVersion(SomeVersion()), IsOk());
+  ASSERT_THAT((*store)->CommitVersion(SomeVersion(), "proof"), IsOk());
   const std::string backup = directory_.File("backup.db");
   {
     RawConnection visitor(path_);

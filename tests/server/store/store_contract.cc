@@ -55,7 +55,7 @@ KeyRecord StoreContractTest::NewKey(int key, absl::Time create_time) {
 KeyRecord StoreContractTest::MakeKey(int key, int version, absl::Time create_time) {
   KeyRecord record = NewKey(key, create_time);
   EXPECT_THAT(store().BeginKey(record, Version(version), ""), IsOk());
-  EXPECT_THAT(store().CommitVersion(Version(version)), IsOk());
+  EXPECT_THAT(store().CommitVersion(Version(version), "proof"), IsOk());
   record.initial_version = Version(version);
   record.primary_version = Version(version);
   return record;
@@ -63,7 +63,7 @@ KeyRecord StoreContractTest::MakeKey(int key, int version, absl::Time create_tim
 
 KeyVersionRecord StoreContractTest::MakeVersion(int key, int version, absl::Time create_time) {
   EXPECT_THAT(store().BeginVersion(Key(key), Version(version), create_time), IsOk());
-  absl::StatusOr<KeyVersionRecord> committed = store().CommitVersion(Version(version));
+  absl::StatusOr<KeyVersionRecord> committed = store().CommitVersion(Version(version), "proof");
   EXPECT_THAT(committed, IsOk());
   return committed.value_or(KeyVersionRecord{});
 }

@@ -36,7 +36,7 @@ const std::string& AnyBytes() {
 
 TEST_P(StoreContractTest, KeyBegunWithAPolicyHasIt) {
   ASSERT_THAT(store().BeginKey(NewKey(1), Version(1), AnyBytes()), IsOk());
-  ASSERT_THAT(store().CommitVersion(Version(1)), IsOk());
+  ASSERT_THAT(store().CommitVersion(Version(1), "proof"), IsOk());
   MakeKey(2, 2);
   EXPECT_THAT(store().GetKeyPolicy(Key(1)), IsOkAndHolds(AnyBytes()));
   EXPECT_THAT(store().GetKeyPolicy(Key(2)), IsOkAndHolds(""));
@@ -65,13 +65,13 @@ TEST_P(StoreContractTest, PolicyOfAnUnknownOrBegunKeyIsNotFound) {
     EXPECT_THAT(store().PutKeyPolicy(Key(key), "new"), StatusIs(StatusCode::kNotFound));
     EXPECT_THAT(store().PutKeyPolicy(Key(key), ""), StatusIs(StatusCode::kNotFound));
   }
-  ASSERT_THAT(store().CommitVersion(Version(2)), IsOk());
+  ASSERT_THAT(store().CommitVersion(Version(2), "proof"), IsOk());
   EXPECT_THAT(store().GetKeyPolicy(Key(2)), IsOkAndHolds("policy"));
 }
 
 TEST_P(StoreContractTest, KeyThatIsRefusedLeavesThePolicyOfTheOneThatIsThere) {
   ASSERT_THAT(store().BeginKey(NewKey(1), Version(1), "policy"), IsOk());
-  ASSERT_THAT(store().CommitVersion(Version(1)), IsOk());
+  ASSERT_THAT(store().CommitVersion(Version(1), "proof"), IsOk());
   EXPECT_THAT(store().BeginKey(NewKey(1), Version(2), "another"),
               StatusIs(StatusCode::kAlreadyExists));
   EXPECT_THAT(store().BeginKey(NewKey(2), Version(1), "another"),

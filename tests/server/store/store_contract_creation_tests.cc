@@ -89,7 +89,7 @@ TEST_P(StoreContractTest, BegunKeyIsSeenByNothingButThePendingList) {
 
   // What was refused has left nothing behind.
   EXPECT_THAT(store().GetAlias("alias/a"), StatusIs(StatusCode::kNotFound));
-  ASSERT_THAT(store().CommitVersion(Version(1)), IsOk());
+  ASSERT_THAT(store().CommitVersion(Version(1), "proof"), IsOk());
   EXPECT_THAT(store().ListPendingVersions(), IsOkAndHolds(IsEmpty()));
   EXPECT_EQ(store().GetKey(Key(1)).value().state, KeyState::kEnabled);
 }
@@ -113,7 +113,7 @@ TEST_P(StoreContractTest, CommitOfTheFirstVersionShowsTheKey) {
   ASSERT_THAT(store().BeginKey(key, Version(1), ""), IsOk());
 
   const KeyVersionRecord version = {Version(1), Key(1), 1, Second(5)};
-  EXPECT_THAT(store().CommitVersion(Version(1)), IsOkAndHolds(version));
+  EXPECT_THAT(store().CommitVersion(Version(1), "proof"), IsOkAndHolds(version));
   key.initial_version = Version(1);
   key.primary_version = Version(1);
   EXPECT_THAT(store().GetKey(Key(1)), IsOkAndHolds(key));
@@ -180,7 +180,7 @@ TEST_P(StoreContractTest, CommitOfAFurtherVersionMakesItPrimary) {
   KeyRecord key = MakeKey(1, 1);
   ASSERT_THAT(store().BeginVersion(Key(1), Version(2), Second(1)), IsOk());
   const KeyVersionRecord version = {Version(2), Key(1), 2, Second(1)};
-  EXPECT_THAT(store().CommitVersion(Version(2)), IsOkAndHolds(version));
+  EXPECT_THAT(store().CommitVersion(Version(2), "proof"), IsOkAndHolds(version));
   EXPECT_THAT(store().GetKeyVersion(Version(2)), IsOkAndHolds(version));
 
   key.primary_version = Version(2);  // and the initial one as it was
@@ -205,11 +205,11 @@ TEST_P(StoreContractTest, BeginVersionWithATakenIdIsRefused) {
 }
 
 TEST_P(StoreContractTest, CommitOfWhatIsNotPendingIsNotFound) {
-  EXPECT_THAT(store().CommitVersion(Version(1)), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().CommitVersion(Version(1), "proof"), StatusIs(StatusCode::kNotFound));
   MakeKey(1, 1);
   const KeyVersionRecord second = MakeVersion(1, 2);
-  EXPECT_THAT(store().CommitVersion(Version(1)), StatusIs(StatusCode::kNotFound));
-  EXPECT_THAT(store().CommitVersion(Version(2)), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().CommitVersion(Version(1), "proof"), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().CommitVersion(Version(2), "proof"), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(store().GetKeyVersion(Version(2)), IsOkAndHolds(second));
   EXPECT_EQ(store().GetKey(Key(1)).value().primary_version, Version(2));
 }
@@ -218,9 +218,9 @@ TEST_P(StoreContractTest, NumbersFollowTheOrderOfCommits) {
   MakeKey(1, 1);
   ASSERT_THAT(store().BeginVersion(Key(1), Version(2), Second(1)), IsOk());
   ASSERT_THAT(store().BeginVersion(Key(1), Version(3), Second(2)), IsOk());
-  EXPECT_EQ(store().CommitVersion(Version(3)).value().number, 2);
+  EXPECT_EQ(store().CommitVersion(Version(3), "proof").value().number, 2);
   EXPECT_EQ(store().GetKey(Key(1)).value().primary_version, Version(3));
-  EXPECT_EQ(store().CommitVersion(Version(2)).value().number, 3);
+  EXPECT_EQ(store().CommitVersion(Version(2), "proof").value().number, 3);
   EXPECT_EQ(store().GetKey(Key(1)).value().primary_version, Version(2));
 }
 
@@ -244,7 +244,7 @@ TEST_P(StoreContractTest, DropOfTheFirstVersionForgetsTheKey) {
   ASSERT_THAT(store().BeginKey(NewKey(1), Version(1), ""), IsOk());
   EXPECT_THAT(store().DropPendingVersion(Version(1)), IsOk());
   EXPECT_THAT(store().ListPendingVersions(), IsOkAndHolds(IsEmpty()));
-  EXPECT_THAT(store().CommitVersion(Version(1)), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().CommitVersion(Version(1), "proof"), StatusIs(StatusCode::kNotFound));
   // Both ids are free again.
   const KeyRecord again = MakeKey(1, 1, Second(3));
   EXPECT_THAT(store().GetKey(Key(1)), IsOkAndHolds(again));
@@ -282,7 +282,7 @@ TEST_P(StoreContractTest, PendingVersionsOutliveTheirProcess) {
               IsOkAndHolds(UnorderedElementsAre(PendingVersion{Version(2), Key(1), false},
                                                 PendingVersion{Version(3), Key(2), true})));
   EXPECT_THAT(store().DropPendingVersion(Version(2)), IsOk());
-  EXPECT_THAT(store().CommitVersion(Version(3)),
+  EXPECT_THAT(store().CommitVersion(Version(3), "proof"),
               IsOkAndHolds(KeyVersionRecord{Version(3), Key(2), 1, Second(4)}));
 }
 

@@ -48,7 +48,7 @@ TEST_P(StoreContractTest, DescriptionsComeBackByteForByte) {
     KeyRecord key = NewKey(++number);
     key.description = description;
     ASSERT_THAT(store().BeginKey(key, Version(number), ""), IsOk());
-    ASSERT_THAT(store().CommitVersion(Version(number)), IsOk());
+    ASSERT_THAT(store().CommitVersion(Version(number), "proof"), IsOk());
     EXPECT_EQ(store().GetKey(Key(number)).value().description, description);
   }
   EXPECT_EQ(store().ListKeys(std::nullopt, kMany).value().size(), descriptions.size());
@@ -76,7 +76,7 @@ TEST_P(StoreContractTest, CommitKeepsTheStateThatAKeyHasByThen) {
   MakeKey(1, 1);
   ASSERT_THAT(store().BeginVersion(Key(1), Version(2), Second(0)), IsOk());
   ASSERT_THAT(store().SetKeyState(Key(1), KeyState::kDisabled), IsOk());
-  ASSERT_THAT(store().CommitVersion(Version(2)), IsOk());
+  ASSERT_THAT(store().CommitVersion(Version(2), "proof"), IsOk());
   EXPECT_EQ(store().GetKey(Key(1)).value().state, KeyState::kDisabled);
 }
 

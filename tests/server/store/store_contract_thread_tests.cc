@@ -55,7 +55,7 @@ TEST_P(StoreContractTest, ReadersSeeWholeRotationsWhileOthersRotate) {
         EXPECT_THAT(store().BeginVersion(Key(1), kept, Second(round)), IsOk());
         EXPECT_THAT(store().BeginVersion(Key(1), dropped, Second(round)), IsOk());
         EXPECT_THAT(store().DropPendingVersion(dropped), IsOk());
-        EXPECT_THAT(store().CommitVersion(kept), IsOk());
+        EXPECT_THAT(store().CommitVersion(kept, "proof"), IsOk());
       }
     });
     readers.Start([this, &done] {
@@ -152,7 +152,7 @@ TEST_P(StoreContractTest, OneOfManyThreadsGetsAnId) {
   threads.Join();
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.Start([&] {
-      const bool committed = store().CommitVersion(Version(3)).ok();
+      const bool committed = store().CommitVersion(Version(3), "proof").ok();
       const bool dropped = store().DropPendingVersion(Version(3)).ok();
       if (committed || dropped) ++drops;
     });
