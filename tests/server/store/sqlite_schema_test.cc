@@ -115,7 +115,7 @@ TEST_F(SqliteSchemaTest, VersionThatNeverWasIsInternal) {
 }
 
 // What the first release left behind.
-TEST_F(SqliteSchemaTest, StoreOfVersionOneIsBroughtToVersionTwoWithItsKeys) {
+TEST_F(SqliteSchemaTest, StoreOfVersionOneIsBroughtToTheLastWithItsKeys) {
   ASSERT_THAT(MigrateSqliteSchema(*database_, absl::MakeSpan(kSqliteMigrations, 1)), IsOk());
   ASSERT_THAT(Version(), IsOkAndHolds(1));
   const std::string id = StoreIdInHex();
@@ -135,7 +135,7 @@ TEST_F(SqliteSchemaTest, StoreOfVersionOneIsBroughtToVersionTwoWithItsKeys) {
 
   absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
   ASSERT_THAT(store, IsOk());
-  EXPECT_EQ(RawConnection(path_).Ask("PRAGMA user_version"), "2");
+  EXPECT_EQ(RawConnection(path_).Ask("PRAGMA user_version"), std::to_string(kNow));
   EXPECT_EQ(StoreIdInHex(), id);
   EXPECT_THAT((*store)->GetTokenSerial(), IsOkAndHolds("a1b2"));
   const KeyId key_id = KeyId::Parse("01010101-0101-0101-0101-010101010101").value();
@@ -159,12 +159,14 @@ TEST_F(SqliteSchemaTest, ForeignDatabaseIsRefused) {
 
 TEST_F(SqliteSchemaTest, AVersionOfAnotherKeyCannotBePrimary) {
   ASSERT_THAT(MigrateSqliteSchema(*database_), IsOk());
-  ASSERT_THAT(database_->RunScript(
-                  "INSERT INTO keys VALUES (x'01010101010101010101010101010101', 1, '', 0, NULL, "
-                  "NULL), (x'02020202020202020202020202020202', 1, '', 0, NULL, NULL);"
-                  "INSERT INTO key_versions VALUES (x'03030303030303030303030303030303', "
-                  "x'01010101010101010101010101010101', 1, 0);"),
-              IsOk());
+  ASSERT_THAT(
+      database_->RunScript("INSERT INTO keys (id, description, create_time) VALUES "
+                           "(x'01010101010101010101010101010101', '', 0), "
+                           "(x'02020202020202020202020202020202', '', 0);"
+                           "INSERT INTO key_versions (id, key_id, number, create_time) VALUES "
+                           "(x'03030303030303030303030303030303', "
+                           "x'01010101010101010101010101010101', 1, 0);"),
+      IsOk());
   constexpr char kSetVersions[] =
       "UPDATE keys SET initial_version = x'03030303030303030303030303030303', primary_version = "
       "x'03030303030303030303030303030303' WHERE substr(id, 1, 1) = ";

@@ -67,14 +67,15 @@ class SqliteStoreFailureTest : public ::testing::Test {
     return {name, Key(key), absl::UnixEpoch(), absl::UnixEpoch()};
   }
 
-  std::unique_ptr<SqliteStore> OpenStore() {
+  std::unique_ptr<Store> OpenStore() {
     absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
     EXPECT_THAT(store, IsOk());
-    return store.ok() ? *std::move(store) : nullptr;
+    if (!store.ok()) return nullptr;
+    return *std::move(store);
   }
   // A store with a key, closed.
   void MakeStore() {
-    std::unique_ptr<SqliteStore> store = OpenStore();
+    std::unique_ptr<Store> store = OpenStore();
     ASSERT_NE(store, nullptr);
     ASSERT_THAT(store->BeginKey(NewKey(1), Version(1), ""), IsOk());
     ASSERT_THAT(store->CommitVersion(Version(1), "proof"), IsOk());
@@ -179,7 +180,7 @@ TEST_F(SqliteStoreFailureTest, StoreWithoutItsIdIsInternal) {
 
 TEST_F(SqliteStoreFailureTest, RowsThatCannotBeAreInternalWhenRead) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
   Tamper("PRAGMA ignore_check_constraints = ON; UPDATE keys SET state = 9");
   EXPECT_THAT(store->GetKey(Key(1)), StatusIs(StatusCode::kInternal, HasSubstr("state 9")));
@@ -193,7 +194,7 @@ TEST_F(SqliteStoreFailureTest, RowsThatCannotBeAreInternalWhenRead) {
 TEST_F(SqliteStoreFailureTest, TriggersInTheFileAreNotRun) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
   Tamper("CREATE TRIGGER planted AFTER INSERT ON aliases BEGIN UPDATE keys SET state = 2; END");
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
   EXPECT_THAT(store->CreateAlias(NewAlias("alias/b", 1)), IsOk());
   EXPECT_EQ(store->GetKey(Key(1)).value().state, KeyState::kEnabled);
@@ -201,16 +202,16 @@ TEST_F(SqliteStoreFailureTest, TriggersInTheFileAreNotRun) {
 
 TEST_F(SqliteStoreFailureTest, UnknownStateIsInternalAndNotWritten) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
-  EXPECT_THAT(store->SetKeyState(Key(1), static_cast<KeyState>(3)),
+  EXPECT_THAT(store->SetKeyState(Key(1), static_cast<KeyState>(6)),
               StatusIs(StatusCode::kInternal));
   EXPECT_EQ(store->GetKey(Key(1)).value().state, KeyState::kEnabled);
 }
 
 TEST_F(SqliteStoreFailureTest, WriterElsewhereMakesChangesUnavailable) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
   {
     RawConnection visitor(path_);
@@ -225,7 +226,7 @@ TEST_F(SqliteStoreFailureTest, WriterElsewhereMakesChangesUnavailable) {
 
 TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
   ASSERT_THAT(store->BeginVersion(Key(1), Version(2), absl::UnixEpoch()), IsOk());
   const KeyRecord before = store->GetKey(Key(1)).value();
