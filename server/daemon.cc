@@ -6,7 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "hsm/token.h"
 #include "server/core/data_keys.h"
+#include "server/core/key_life.h"
 #include "server/core/key_ring.h"
+#include "server/core/material_import.h"
+#include "server/core/private_keys.h"
 #include "server/gate/audit/trail.h"
 #include "server/gate/authority.h"
 #include "server/gate/client_certificates.h"
@@ -93,7 +96,10 @@ struct Daemon::Parts {
   std::unique_ptr<store::SqliteStore> store;
   std::unique_ptr<hsm::Token> token;
   std::unique_ptr<core::KeyRing> keys;
+  std::unique_ptr<core::KeyLife> key_life;
+  std::unique_ptr<core::MaterialImport> material_import;
   std::unique_ptr<core::DataKeys> data_keys;
+  std::unique_ptr<core::PrivateKeys> private_keys;
   gate::ClientCertificates client_certificates;
   std::unique_ptr<grpc_server::TlsFiles> tls;
   const gate::IdentityPolicy identities;
@@ -134,7 +140,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
   const hsm::TokenInfo& info = parts->token->info();
 
   core::KeyRingReport report;
-  auto keys = core::KeyRing::Open(*parts->store, *parts->token, clock, report);
+  auto keys = core::KeyRing::Open(*parts->store, *parts->token, clock, {}, report);
   if (!keys.ok()) return Prefixed("keys", keys.status());
   parts->keys = *std::move(keys);
   for (const std::string& unusable : report.unusable) {
@@ -142,6 +148,12 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
   }
   parts->data_keys = std::make_unique<core::DataKeys>(*parts->keys, *parts->token,
                                                       config.concurrent_pair_generations);
+  parts->private_keys = std::make_unique<core::PrivateKeys>(*parts->keys, *parts->token,
+                                                            core::PrivateKeys::Options{});
+  parts->key_life = std::make_unique<core::KeyLife>(*parts->keys, *parts->store, *parts->token,
+                                                    clock, core::KeyLife::Options{});
+  parts->material_import =
+      std::make_unique<core::MaterialImport>(*parts->keys, *parts->store, *parts->token, clock);
 
   if (absl::Status status = parts->token->PrepareMacKeys(kNoDeadline); !status.ok()) {
     return Prefixed("token: MAC keys", status);
@@ -177,7 +189,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
 
   auto server = grpc_server::Server::Start(
       options,
-      {*parts->gate, *parts->authority, *parts->data_keys, *parts->keys, parts->trail.get()}, log);
+      {*parts->gate, *parts->authority, *parts->data_keys, *parts->private_keys, *parts->keys,
+       *parts->key_life, *parts->material_import, parts->trail.get()},
+      log);
   if (!server.ok()) return Prefixed("listen", server.status());
   parts->server = *std::move(server);
 
