@@ -1,6 +1,8 @@
 #ifndef STRONGROOM_HSM_INTERNAL_PKCS11_TOKEN_H_
 #define STRONGROOM_HSM_INTERNAL_PKCS11_TOKEN_H_
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +18,7 @@
 #include "hsm/internal/mac_objects.h"
 #include "hsm/internal/module.h"
 #include "hsm/internal/pkcs11.h"
+#include "hsm/internal/proof.h"
 #include "hsm/internal/session.h"
 #include "hsm/token.h"
 #include "platform/mutex.h"
@@ -111,13 +114,24 @@ class Pkcs11Token final : public Token {
   static VersionKeys MakeKeys(const ObjectId& id, KeySource source, CK_OBJECT_HANDLE seal,
                               CK_OBJECT_HANDLE wrap);
   static absl::StatusOr<VersionKeys> Find(Session& session, const ObjectId& id);
+  // Sets the handles of these keys to what Find() finds.
+  static absl::Status FindAgain(Session& session, const VersionKeys& keys);
   static absl::StatusOr<bool> HasAnyOf(Session& session, const ObjectId& id);
   static absl::Status Destroy(Session& session, const ObjectId& id);
   // As Destroy(), after something failed: perhaps the session.
   void CleanUp(Session& session, const ObjectId& id);
+  // Finds keys that were just made, as another session sees them, and tries them: with this proof
+  // of theirs, or with a new one.
+  absl::StatusOr<NewVersionKeys> ReadBack(const ObjectId& id, std::optional<Proof> proof);
   static absl::Status Verify(Session& session, const VersionKeys& keys);
   // OK if the token opens what it has sealed with these keys.
   static absl::Status TryKnownGood(Session& session, const VersionKeys& keys);
+  static void Remember(const VersionKeys& keys, Proof proof);
+
+  // Runs `work`, which uses an opened key by its handle. ABORTED if the token has lost the key,
+  // also if that may have happened while `work` ran: what `work` gave is then not to be used.
+  absl::Status UseOpened(const OpenedKey& key, Deadline deadline,
+                         const std::function<absl::Status(Session&, CK_OBJECT_HANDLE)>& work);
 
   static absl::StatusOr<CK_OBJECT_HANDLE> FindMacKey(Session& session, MacPurpose purpose);
   absl::StatusOr<CK_OBJECT_HANDLE> CreateMacKey(Session& session, MacPurpose purpose);
@@ -128,6 +142,8 @@ class Pkcs11Token final : public Token {
   const CK_SLOT_ID slot_;
   LanePool lanes_;
   MacHandles mac_keys_;
+  // How many keys were opened: each has an id of its own.
+  std::atomic<uint64_t> opened_ = 0;
   Mutex objects_mu_;
 };
 
