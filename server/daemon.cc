@@ -191,7 +191,9 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
                           *parts->authority, parts->trail.get(), log});
   auto server = grpc_server::Server::Start(
       options,
-      {*parts->gate, *parts->authority, *parts->data_keys, *parts->keys, parts->trail.get()}, log);
+      {*parts->gate, *parts->authority, *parts->data_keys, *parts->private_keys, *parts->keys,
+       *parts->key_life, *parts->imports, parts->trail.get()},
+      log);
   if (!server.ok()) return Prefixed("listen", server.status());
   parts->server = *std::move(server);
 

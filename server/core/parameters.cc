@@ -1,5 +1,7 @@
 #include "server/core/parameters.h"
 
+#include <openssl/asn1.h>
+
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
@@ -17,6 +19,12 @@ constexpr size_t kMaxKeyReference = 2048;
 constexpr size_t kMaxDescription = 8192;
 constexpr int kMaxNumberOfBytes = 1024;
 constexpr size_t kMaxPlaintext = 4096;
+constexpr size_t kMaxTagName = 128;
+constexpr size_t kMaxTagValue = 256;
+constexpr size_t kMaxTags = 50;
+constexpr int kMaxRotationDays = 2560;
+constexpr int kMinDeletionWindow = 7;
+constexpr int kMaxDeletionWindow = 30;
 constexpr int kMaxPageSize = 1000;
 constexpr int kDefaultPageSize = 100;
 
@@ -47,6 +55,38 @@ std::string Quoted(absl::string_view text) {
   constexpr size_t kMost = 64;
   return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kMost)),
                       text.size() > kMost ? "\"..." : "\"");
+}
+
+// How many characters a text has. Nothing if it is not UTF-8 (RFC 3629) or has control characters,
+// with which it could not be shown on one line.
+std::optional<size_t> CountPrintable(absl::string_view text) {
+  size_t count = 0;
+  while (!text.empty()) {
+    unsigned long character = 0;  // NOLINT(google-runtime-int): OpenSSL's
+    const int bytes = UTF8_getc(reinterpret_cast<const unsigned char*>(text.data()),
+                                static_cast<int>(std::min<size_t>(text.size(), 4)), &character);
+    const bool control = character < 0x20 || (character >= 0x7f && character < 0xa0);
+    if (bytes <= 0 || control) return std::nullopt;
+    text.remove_prefix(static_cast<size_t>(bytes));
+    ++count;
+  }
+  return count;
+}
+
+// A part of a tag that has at least `least` and at most `most` characters.
+absl::Status CheckTagText(absl::string_view field, absl::string_view what, absl::string_view text,
+                          size_t least, size_t most) {
+  const std::optional<size_t> count = CountPrintable(text);
+  if (!count.has_value()) {
+    return Invalid(field, absl::StrCat(what, " ", Quoted(text),
+                                       " has control characters or is not UTF-8; valid are ", least,
+                                       " to ", most, " characters without them"));
+  }
+  if (*count < least || *count > most) {
+    return Invalid(field, absl::StrCat(what, " ", Quoted(text), " has ", *count,
+                                       " characters; valid are ", least, " to ", most));
+  }
+  return absl::OkStatus();
 }
 
 bool IsAliasCharacter(char c) { return absl::ascii_isalnum(c) || c == '/' || c == '_' || c == '-'; }
@@ -141,6 +181,34 @@ absl::Status CheckAlgorithm(absl::string_view field, absl::string_view text) {
 absl::Status CheckDescription(absl::string_view field, absl::string_view text) {
   if (text.size() <= kMaxDescription) return absl::OkStatus();
   return Invalid(field, absl::StrCat("has ", text.size(), " bytes; at most 8192 are valid"));
+}
+
+absl::Status CheckTagName(absl::string_view field, absl::string_view name) {
+  return CheckTagText(field, "the name", name, 1, kMaxTagName);
+}
+
+absl::Status CheckTag(absl::string_view field, absl::string_view name, absl::string_view value) {
+  if (absl::Status status = CheckTagName(field, name); !status.ok()) return status;
+  return CheckTagText(field, absl::StrCat("the value of ", Quoted(name), ","), value, 0,
+                      kMaxTagValue);
+}
+
+absl::Status CheckTagCount(absl::string_view field, size_t count) {
+  if (count <= kMaxTags) return absl::OkStatus();
+  return Invalid(field, absl::StrCat("there are ", count, "; at most ", kMaxTags, " are valid"));
+}
+
+absl::StatusOr<int32_t> ParseRotationDays(absl::string_view field, int64_t days) {
+  if (days >= 0 && days <= kMaxRotationDays) return static_cast<int32_t>(days);
+  return Invalid(field, absl::StrCat(days, " is not valid; valid are 1 to ", kMaxRotationDays,
+                                     " days, or 0 for no rotation by time"));
+}
+
+absl::StatusOr<int> ParseDeletionWindow(absl::string_view field, int64_t days) {
+  if (days == 0) return kMaxDeletionWindow;
+  if (days >= kMinDeletionWindow && days <= kMaxDeletionWindow) return static_cast<int>(days);
+  return Invalid(field, absl::StrCat(days, " is not valid; valid are ", kMinDeletionWindow, " to ",
+                                     kMaxDeletionWindow, " days, or 0 for ", kMaxDeletionWindow));
 }
 
 absl::StatusOr<int> ParsePageSize(absl::string_view field, int64_t size) {

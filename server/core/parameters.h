@@ -54,6 +54,19 @@ inline constexpr char kAlgorithmName[] = "AES_GCM";
 // What a key is for: at most 8,192 bytes.
 absl::Status CheckDescription(absl::string_view field, absl::string_view text);
 
+// A tag of a key: a name of 1 to 128 characters (UTF-8) and a value of 0 to 256, without control
+// characters. `field` is where tags stand.
+absl::Status CheckTagName(absl::string_view field, absl::string_view name);
+absl::Status CheckTag(absl::string_view field, absl::string_view name, absl::string_view value);
+// How many tags are given at a time: at most 50.
+absl::Status CheckTagCount(absl::string_view field, size_t count);
+
+// Every how many days a key rotates: 1 to 2,560, or 0 for not by time.
+absl::StatusOr<int32_t> ParseRotationDays(absl::string_view field, int64_t days);
+
+// How many days the deletion of a key waits: 7 to 30, or 0 for 30.
+absl::StatusOr<int> ParseDeletionWindow(absl::string_view field, int64_t days);
+
 // How many entries a page has: 1 to 1,000, or 0 for 100.
 absl::StatusOr<int> ParsePageSize(absl::string_view field, int64_t size);
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "server/core/envelope.h"
@@ -18,6 +19,9 @@ namespace strongroom::gate {
 namespace {
 
 using core::Reason;
+
+constexpr Operation kReEncryptFrom("KmsService.ReEncryptFrom");
+constexpr Operation kReEncryptTo("KmsService.ReEncryptTo");
 
 // How long a call may take that says nothing of it. RSA-4096 pairs take seconds.
 constexpr std::chrono::seconds kLongestCall(120);
@@ -69,6 +73,11 @@ absl::Status TrailUnavailable(const absl::Status& failure) {
       failure.message());
 }
 
+std::string NameOf(const core::KeyReference& key) {
+  if (const KeyId* const id = std::get_if<KeyId>(&key)) return id->ToString();
+  return std::get<core::AliasName>(key).text;
+}
+
 // What a dry run says that the token could do.
 constexpr char kAble[] = "able";
 constexpr char kUnable[] = "unable";
@@ -86,19 +95,22 @@ bool IsOfToken(Reason reason) {
 
 }  // namespace
 
-absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys) {
+const EncryptionContext* Call::context() const {
+  // An Aad is not an encryption context.
+  return operation.info().takes_context && aad.empty() ? &encryption_context : nullptr;
+}
+
+absl::StatusOr<Permit> Call::Ask(Operation what, absl::Span<const core::KeyReference> keys,
+                                 const EncryptionContext* context) {
   stage_ = Stage::kAsked;
   grant_id_.clear();
   std::vector<Demand> demands;
-  if (keys.empty()) demands.push_back({operation, std::nullopt});
-  for (const core::KeyReference& key : keys) demands.push_back({operation, key});
+  if (keys.empty()) demands.push_back({what, std::nullopt});
+  for (const core::KeyReference& key : keys) demands.push_back({what, key});
   PermitRequest request;
   request.principal = principal_;
   request.demands = demands;
-  // An Aad is not an encryption context.
-  if (operation.info().takes_context && aad.empty()) {
-    request.context.encryption_context = &encryption_context;
-  }
+  request.context.encryption_context = context;
   request.grant_tokens = grant_tokens;
   request.deadline = deadline;
   absl::StatusOr<Permit> permit = gate_.parts_.authority.Decide(request);
@@ -109,21 +121,48 @@ absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys
   return permit;
 }
 
-absl::StatusOr<std::optional<KeyId>> Call::AuthorizeOpening(
-    absl::string_view blob, const std::optional<core::KeyReference>& expected) {
+absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys) {
+  return Ask(operation, keys, context());
+}
+
+absl::StatusOr<std::optional<KeyId>> Call::AskForOpening(
+    Operation what, absl::string_view blob, const std::optional<core::KeyReference>& expected) {
   const absl::StatusOr<KeyId> sealing_key = core::SealingKeyOf(blob);
   if (!sealing_key.ok()) return sealing_key.status();
   std::optional<KeyId> expected_id;
   if (expected.has_value()) {
-    const absl::StatusOr<Permit> permit = Authorize({*expected});
+    const absl::StatusOr<Permit> permit = Ask(what, {*expected}, context());
     if (!permit.ok()) return permit.status();
     expected_id = permit->key(0);
   }
   key_id = sealing_key->ToString();
-  const absl::Status permitted = Authorize({*sealing_key}).status();
+  const absl::Status permitted = Ask(what, {*sealing_key}, context()).status();
   if (core::ReasonOf(permitted) == Reason::kKeyNotFound) return core::InvalidCiphertext();
   if (!permitted.ok()) return permitted;
   return expected_id;
+}
+
+absl::StatusOr<std::optional<KeyId>> Call::AuthorizeOpening(
+    absl::string_view blob, const std::optional<core::KeyReference>& expected) {
+  return AskForOpening(operation, blob, expected);
+}
+
+absl::StatusOr<ReEncryptionPermit> Call::AuthorizeReEncryption(
+    absl::string_view blob, const std::optional<core::KeyReference>& expected,
+    const core::KeyReference& destination, const EncryptionContext& destination_context) {
+  if (expected.has_value()) key_id = NameOf(*expected);
+  const absl::StatusOr<std::optional<KeyId>> source = AskForOpening(kReEncryptFrom, blob, expected);
+  if (!source.ok()) return source.status();
+  target = absl::StrCat("from ", key_id);
+  const std::string source_grant = grant_id_;
+  key_id = NameOf(destination);
+  const absl::StatusOr<Permit> permit = Ask(kReEncryptTo, {destination}, &destination_context);
+  if (!permit.ok()) return permit.status();
+  // For the record, both that it rests on.
+  if (!source_grant.empty()) {
+    grant_id_ = grant_id_.empty() ? source_grant : absl::StrCat(source_grant, ",", grant_id_);
+  }
+  return ReEncryptionPermit{*source, permit->key(0)};
 }
 
 std::unique_ptr<Call> Gate::Begin(Operation operation, Peer peer, Deadline deadline,

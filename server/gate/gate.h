@@ -28,6 +28,13 @@ namespace strongroom::gate {
 
 class Gate;
 
+// Which keys a re-encryption may use.
+struct ReEncryptionPermit {
+  // What the caller expects the blob to be sealed under, if it expects a certain key.
+  std::optional<KeyId> expected_source;
+  KeyId destination;
+};
+
 // One call on its way through. For one thread at a time.
 class Call {
  public:
@@ -51,7 +58,7 @@ class Call {
   std::vector<std::string> grant_tokens;
   // What is to be generated, for a dry run to ask the token.
   std::optional<hsm::PairSpec> pair_spec;
-  // What the caller binds it to.
+  // What the caller binds it to; of a re-encryption, what the source is bound to.
   std::map<std::string, std::string> encryption_context;
   std::string aad;
   // For the record: the key as the caller named it, until Authorize knows its id.
@@ -72,6 +79,12 @@ class Call {
   // names a key that is not there is InvalidCiphertext, for those who may know.
   absl::StatusOr<std::optional<KeyId>> AuthorizeOpening(
       absl::string_view blob, const std::optional<core::KeyReference>& expected);
+  // The same for ReEncrypt, whose halves are permitted by themselves: ReEncryptFrom for what
+  // AuthorizeOpening asks for, bound as said above, and ReEncryptTo for `destination` with its own
+  // context. Both or nothing.
+  absl::StatusOr<ReEncryptionPermit> AuthorizeReEncryption(
+      absl::string_view blob, const std::optional<core::KeyReference>& expected,
+      const core::KeyReference& destination, const EncryptionContext& destination_context);
   // In place of Authorize for RetireGrant, of which the grant itself says who may do it.
   void LeaveToGrant() { stage_ = Stage::kPermitted; }
 
@@ -88,6 +101,15 @@ class Call {
         peer_(std::move(peer)),
         peer_address_(std::move(peer_address)),
         arrival_(arrival) {}
+
+  // Authorize and AuthorizeOpening, for an operation that need not be this call's, bound to
+  // `context` (null if to an Aad, or to nothing).
+  absl::StatusOr<Permit> Ask(Operation what, absl::Span<const core::KeyReference> keys,
+                             const EncryptionContext* context);
+  absl::StatusOr<std::optional<KeyId>> AskForOpening(
+      Operation what, absl::string_view blob, const std::optional<core::KeyReference>& expected);
+  // What this call is bound to, for permissions.
+  const EncryptionContext* context() const;
 
   const Gate& gate_;
   const Peer peer_;

@@ -50,8 +50,15 @@ absl::StatusOr<OperationSet> OperationSet::Parse(absl::string_view field,
     bool found = false;
     for (size_t i = 0; i < std::size(kOperations); ++i) {
       const OperationInfo& info = kOperations[i];
-      if (name == "*" || (group.has_value() && (info.groups & *group) != 0) || name == info.name ||
-          name == FullNameOf(info)) {
+      const bool named = name == info.name || name == FullNameOf(info);
+      if (info.takes_permissions != nullptr) {
+        if (!named) continue;
+        return core::MakeError(
+            core::Reason::kInvalidParameter,
+            absl::StrCat(field, ": \"", name, "\" is not permitted as a whole; it takes ",
+                         info.takes_permissions));
+      }
+      if (named || name == "*" || (group.has_value() && (info.groups & *group) != 0)) {
         set.bits_.set(i);
         found = true;
       }

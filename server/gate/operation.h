@@ -38,9 +38,12 @@ struct OperationInfo {
   bool takes_context;
   // Whether a grant may allow it.
   bool grantable;
+  // For an RPC that nobody is permitted as a whole: what it takes, in words. Else null.
+  const char* takes_permissions = nullptr;
 };
 
-// Every RPC that passes the gate.
+// Every RPC that passes the gate, and what is permitted by itself: ReEncrypt opens under one key
+// and seals under another, and who may do the one is not asked of the other.
 inline constexpr OperationInfo kOperations[] = {
 #define STRONGROOM_SEAL(service, name, operation_class) \
   { service, name, kSealGroup, OperationClass::operation_class, true, true }
@@ -52,6 +55,13 @@ inline constexpr OperationInfo kOperations[] = {
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyPairWithoutPlaintext", kKeyPair),
     STRONGROOM_SEAL("KmsService", "Encrypt", kDataKey),
     {"KmsService", "Decrypt", kOpenGroup, OperationClass::kDecrypt, true, true},
+    {"KmsService", "ReEncrypt", 0, OperationClass::kDecrypt, true, false,
+     "ReEncryptFrom for the key that sealed the blob and ReEncryptTo for the one to seal under"},
+    {"KmsService", "ReEncryptFrom", kOpenGroup, OperationClass::kDecrypt, true, true},
+    STRONGROOM_SEAL("KmsService", "ReEncryptTo", kDecrypt),
+    {"KmsService", "SignWithDataKeyPair", kOpenGroup, OperationClass::kDecrypt, true, true},
+    {"KmsService", "DecryptWithDataKeyPair", kOpenGroup, OperationClass::kDecrypt, true, true},
+    {"KmsService", "DeriveSharedSecret", kOpenGroup, OperationClass::kDecrypt, true, true},
     {"KmsService", "GenerateRandom", 0, OperationClass::kRandom, false, false},
     STRONGROOM_SEAL("KmsInstanceService", "GenerateDataKey", kDataKey),
     STRONGROOM_SEAL("KmsInstanceService", "AdvanceGenerateDataKey", kDataKey),
@@ -71,6 +81,15 @@ inline constexpr OperationInfo kOperations[] = {
     STRONGROOM_MANAGE("ListKeyVersions", kAdministerGroup | kDescribeGroup, false),
     STRONGROOM_MANAGE("EnableKey", kAdministerGroup, false),
     STRONGROOM_MANAGE("DisableKey", kAdministerGroup, false),
+    STRONGROOM_MANAGE("UpdateKeyDescription", kAdministerGroup, false),
+    STRONGROOM_MANAGE("TagKey", kAdministerGroup, false),
+    STRONGROOM_MANAGE("UntagKey", kAdministerGroup, false),
+    STRONGROOM_MANAGE("UpdateRotationPolicy", kAdministerGroup, false),
+    STRONGROOM_MANAGE("ScheduleKeyDeletion", kAdministerGroup, false),
+    STRONGROOM_MANAGE("CancelKeyDeletion", kAdministerGroup, false),
+    STRONGROOM_MANAGE("GetParametersForImport", kAdministerGroup, false),
+    STRONGROOM_MANAGE("ImportKeyMaterial", kAdministerGroup, false),
+    STRONGROOM_MANAGE("DeleteImportedKeyMaterial", kAdministerGroup, false),
     STRONGROOM_MANAGE("CreateAlias", kAdministerGroup, false),
     STRONGROOM_MANAGE("UpdateAlias", kAdministerGroup, false),
     STRONGROOM_MANAGE("DeleteAlias", kAdministerGroup, false),
@@ -89,7 +108,7 @@ inline constexpr OperationInfo kOperations[] = {
 // One of kOperations.
 class Operation {
  public:
-  // `full_name` is "SERVICE.RPC". Does not compile if there is no such RPC.
+  // `full_name` is "SERVICE.NAME". Does not compile if there is no such operation.
   consteval explicit Operation(absl::string_view full_name) : index_(Find(full_name)) {}
 
   const OperationInfo& info() const { return kOperations[index_]; }
@@ -124,7 +143,7 @@ class OperationSet {
   // Takes the names that policies and grants use: "*" for all; "group:seal", "group:open",
   // "group:describe", "group:administer"; "group:use" for both seal and open; "RPC" for the RPC of
   // that name in every service; "SERVICE.RPC" for one. InvalidParameter, naming `field`, for an
-  // unknown name, and if there are none at all.
+  // unknown name, for one that takes other permissions (and which), and if there are none at all.
   static absl::StatusOr<OperationSet> Parse(absl::string_view field,
                                             absl::Span<const std::string> names);
 

@@ -1,437 +1,322 @@
 #include "server/grpc/key_management_service.h"
 
-#include <openssl/sha.h>
-
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "server/core/error.h"
 #include "server/core/parameters.h"
 #include "server/grpc/authority_messages.h"
-#include "server/grpc/status_macros.h"
-#include "strongroom/v1/key_management_service.grpc.pb.h"
+#include "server/grpc/key_management_face.h"
+#include "server/grpc/key_messages.h"
 
 namespace strongroom::grpc_server {
 namespace {
 
-using core::AliasName;
-using core::KeyReference;
+using core::KeyDescription;
 using grpc::ByteBuffer;
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
-void Encode(const store::KeyRecord& key, v1::Key& out) {
-  out.set_key_id(key.id.ToString());
-  out.set_state(key.state == store::KeyState::kEnabled ? v1::KEY_STATE_ENABLED
-                                                       : v1::KEY_STATE_DISABLED);
-  out.set_description(key.description);
-  EncodeTime(key.create_time, *out.mutable_create_time());
-  out.set_initial_key_version_id(key.initial_version.ToString());
-  out.set_primary_key_version_id(key.primary_version.ToString());
+// How every change of a key ends.
+template <typename Response>
+absl::Status Answer(const absl::StatusOr<KeyDescription>& key, Response& response) {
+  if (key.ok()) Encode(*key, *response.mutable_key());
+  return key.status();
 }
 
-void Encode(const store::KeyVersionRecord& version, const KeyVersionId& primary,
-            v1::KeyVersion& out) {
-  out.set_key_version_id(version.id.ToString());
-  out.set_key_id(version.key_id.ToString());
-  out.set_number(version.number);
-  EncodeTime(version.create_time, *out.mutable_create_time());
-  out.set_primary(version.id == primary);
+// Names of tags for the audit trail, so that none can look like two.
+template <typename Names>
+std::string ListOfTags(const Names& names) {
+  return absl::StrCat(
+      "tags ", absl::StrJoin(names, ",", [](std::string* out, absl::string_view name) {
+        absl::StrAppend(out, "\"", absl::StrReplaceAll(name, {{"\\", "\\\\"}, {"\"", "\\\""}}),
+                        "\"");
+      }));
 }
 
-void Encode(const store::AliasRecord& alias, v1::Alias& out) {
-  out.set_alias_name(alias.name);
-  out.set_key_id(alias.key_id.ToString());
-  EncodeTime(alias.create_time, *out.mutable_create_time());
-  EncodeTime(alias.update_time, *out.mutable_update_time());
+std::string NameOfRotation(int32_t days) {
+  return days == 0 ? "no rotation" : absl::StrCat("rotation every ", days, " days");
 }
+
+}  // namespace
 
 absl::Status InvalidPageToken() {
   return core::MakeError(core::Reason::kInvalidParameter,
                          "page_token: is not the next_page_token of a page of this list");
 }
 
-// Cuts a list that was asked for with one entry too many to a page; returns whether more follow.
-template <typename Record>
-bool CutToPage(std::vector<Record>& records, int page_size) {
-  if (records.size() <= static_cast<size_t>(page_size)) return false;
-  records.resize(static_cast<size_t>(page_size));
-  return true;
+ServerUnaryReactor* KeyManagementFace::CreateKey(CallbackServerContext* context,
+                                                 const ByteBuffer* request, ByteBuffer* response) {
+  return desk_.Serve<v1::CreateKeyRequest, v1::CreateKeyResponse>(
+      context, request, response, gate::Operation("KeyManagementService.CreateKey"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_RETURN_IF_ERROR(core::CheckDescription("description", q.description()));
+        core::NewKey wanted;
+        wanted.description = q.description();
+        STRONGROOM_ASSIGN_OR_RETURN(wanted.origin, DecodeOrigin(q.origin()));
+        STRONGROOM_RETURN_IF_ERROR(core::CheckTagCount("tags", q.tags().size()));
+        STRONGROOM_ASSIGN_OR_RETURN(wanted.tags, DecodeTags(q.tags()));
+        if (q.has_rotation_period_days()) {
+          STRONGROOM_ASSIGN_OR_RETURN(
+              wanted.rotation_days,
+              core::ParseRotationDays("rotation_period_days", q.rotation_period_days()));
+        }
+        std::optional<gate::Policy> policy;
+        if (q.has_policy()) {
+          STRONGROOM_ASSIGN_OR_RETURN(policy, DecodePolicy("policy", q.policy()));
+          call.target = NameOf(*policy);
+        }
+        STRONGROOM_RETURN_IF_ERROR(call.Authorize({}).status());
+        const absl::StatusOr<KeyDescription> key =
+            life_.CreateKey(wanted, call.deadline, [&](const KeyId& id) {
+              return authority_.PolicyDocumentFor(call.principal(), id, policy, call.deadline);
+            });
+        if (key.ok()) {
+          call.key_id = key->record.id.ToString();
+          call.key_version_id = key->record.primary_version.ToString();
+        }
+        return Answer(key, a);
+      });
 }
 
-// For the audit trail, where a whole policy would be long.
-std::string NameOf(const gate::Policy& policy) {
-  const std::string document = policy.ToDocument();
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const uint8_t*>(document.data()), document.size(),
-         reinterpret_cast<uint8_t*>(digest.data()));
-  return absl::StrCat("policy sha256:", absl::BytesToHexString(digest));
+ServerUnaryReactor* KeyManagementFace::DescribeKey(CallbackServerContext* context,
+                                                   const ByteBuffer* request,
+                                                   ByteBuffer* response) {
+  return desk_.Serve<v1::DescribeKeyRequest, v1::DescribeKeyResponse>(
+      context, request, response, gate::Operation("KeyManagementService.DescribeKey"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(keys_.Describe(id), a);
+      });
 }
 
-using S = v1::KeyManagementService;
-using Base = S::WithRawCallbackMethod_CreateKey<S::WithRawCallbackMethod_DescribeKey<
-    S::WithRawCallbackMethod_ListKeys<S::WithRawCallbackMethod_CreateKeyVersion<
-        S::WithRawCallbackMethod_ListKeyVersions<S::WithRawCallbackMethod_EnableKey<
-            S::WithRawCallbackMethod_DisableKey<S::WithRawCallbackMethod_CreateAlias<
-                S::WithRawCallbackMethod_UpdateAlias<S::WithRawCallbackMethod_DeleteAlias<
-                    S::WithRawCallbackMethod_ListAliases<S::WithRawCallbackMethod_PutKeyPolicy<
-                        S::WithRawCallbackMethod_GetKeyPolicy<S::WithRawCallbackMethod_CreateGrant<
-                            S::WithRawCallbackMethod_ListGrants<
-                                S::WithRawCallbackMethod_RetireGrant<
-                                    S::WithRawCallbackMethod_RevokeGrant<
-                                        S::Service>>>>>>>>>>>>>>>>>;
+ServerUnaryReactor* KeyManagementFace::ListKeys(CallbackServerContext* context,
+                                                const ByteBuffer* request, ByteBuffer* response) {
+  return desk_.Serve<v1::ListKeysRequest, v1::ListKeysResponse>(
+      context, request, response, gate::Operation("KeyManagementService.ListKeys"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
+                                    core::ParsePageSize("page_size", q.page_size()));
+        STRONGROOM_ASSIGN_OR_RETURN(const core::KeyFilter filter, DecodeKeyFilter(q));
+        std::optional<KeyId> after;
+        if (!q.page_token().empty()) {
+          after = KeyId::Parse(q.page_token());
+          if (!after.has_value()) return InvalidPageToken();
+        }
+        STRONGROOM_RETURN_IF_ERROR(call.Authorize({}).status());
+        const absl::StatusOr<core::KeyPage> page = keys_.ListKeys(filter, after, page_size);
+        if (core::ReasonOf(page.status()) == core::Reason::kKeyNotFound) return InvalidPageToken();
+        STRONGROOM_RETURN_IF_ERROR(page.status());
+        for (const KeyDescription& key : page->keys) Encode(key, *a.add_keys());
+        if (page->next.has_value()) a.set_next_page_token(page->next->ToString());
+        return absl::OkStatus();
+      });
+}
 
-class KeyManagementFace final : public Base {
- public:
-  KeyManagementFace(Desk& desk, core::KeyRing& keys, gate::Authority& authority)
-      : desk_(desk), keys_(keys), authority_(authority) {}
+ServerUnaryReactor* KeyManagementFace::CreateKeyVersion(CallbackServerContext* context,
+                                                        const ByteBuffer* request,
+                                                        ByteBuffer* response) {
+  return desk_.Serve<v1::CreateKeyVersionRequest, v1::CreateKeyVersionResponse>(
+      context, request, response, gate::Operation("KeyManagementService.CreateKeyVersion"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        STRONGROOM_ASSIGN_OR_RETURN(store::KeyVersionRecord version,
+                                    life_.CreateKeyVersion(id, call.deadline));
+        call.key_version_id = version.id.ToString();
+        const auto described = keys_.ListKeyVersions(id, version.number - 1, 1);
+        // The version is made, whatever came of the key since.
+        const bool known = described.ok() && !described->empty();
+        Encode({std::move(version), /*primary=*/true, known ? described->front().uses_left : 0},
+               *a.mutable_key_version());
+        return absl::OkStatus();
+      });
+}
 
-  ServerUnaryReactor* CreateKey(CallbackServerContext* context, const ByteBuffer* request,
-                                ByteBuffer* response) override {
-    return desk_.Serve<v1::CreateKeyRequest, v1::CreateKeyResponse>(
-        context, request, response, gate::Operation("KeyManagementService.CreateKey"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_RETURN_IF_ERROR(core::CheckDescription("description", q.description()));
-          std::optional<gate::Policy> policy;
-          if (q.has_policy()) {
-            STRONGROOM_ASSIGN_OR_RETURN(policy, DecodePolicy("policy", q.policy()));
-            call.target = NameOf(*policy);
-          }
-          STRONGROOM_RETURN_IF_ERROR(call.Authorize({}).status());
-          STRONGROOM_ASSIGN_OR_RETURN(
-              const store::KeyRecord key,
-              keys_.CreateKey(q.description(), call.deadline, [&](const KeyId& id) {
-                return authority_.PolicyDocumentFor(call.principal(), id, policy, call.deadline);
-              }));
-          call.key_id = key.id.ToString();
-          call.key_version_id = key.primary_version.ToString();
-          Encode(key, *a.mutable_key());
-          return absl::OkStatus();
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::ListKeyVersions(CallbackServerContext* context,
+                                                       const ByteBuffer* request,
+                                                       ByteBuffer* response) {
+  return desk_.Serve<v1::ListKeyVersionsRequest, v1::ListKeyVersionsResponse>(
+      context, request, response, gate::Operation("KeyManagementService.ListKeyVersions"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
+                                    core::ParsePageSize("page_size", q.page_size()));
+        int32_t after_number = 0;
+        if (!q.page_token().empty() &&
+            (!absl::SimpleAtoi(q.page_token(), &after_number) || after_number < 1)) {
+          return InvalidPageToken();
+        }
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        STRONGROOM_ASSIGN_OR_RETURN(std::vector<core::KeyVersionDescription> versions,
+                                    keys_.ListKeyVersions(id, after_number, page_size + 1));
+        const bool more = CutToPage(versions, page_size);
+        for (const core::KeyVersionDescription& version : versions)
+          Encode(version, *a.add_key_versions());
+        if (more) a.set_next_page_token(absl::StrCat(versions.back().record.number));
+        return absl::OkStatus();
+      });
+}
 
-  ServerUnaryReactor* DescribeKey(CallbackServerContext* context, const ByteBuffer* request,
-                                  ByteBuffer* response) override {
-    return desk_.Serve<v1::DescribeKeyRequest, v1::DescribeKeyResponse>(
-        context, request, response, gate::Operation("KeyManagementService.DescribeKey"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const store::KeyRecord key, keys_.DescribeKey(id));
-          Encode(key, *a.mutable_key());
-          return absl::OkStatus();
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::EnableKey(CallbackServerContext* context,
+                                                 const ByteBuffer* request, ByteBuffer* response) {
+  return desk_.Serve<v1::EnableKeyRequest, v1::EnableKeyResponse>(
+      context, request, response, gate::Operation("KeyManagementService.EnableKey"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(life_.EnableKey(id), a);
+      });
+}
 
-  ServerUnaryReactor* ListKeys(CallbackServerContext* context, const ByteBuffer* request,
-                               ByteBuffer* response) override {
-    return desk_.Serve<v1::ListKeysRequest, v1::ListKeysResponse>(
-        context, request, response, gate::Operation("KeyManagementService.ListKeys"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
-                                      core::ParsePageSize("page_size", q.page_size()));
-          std::optional<KeyId> after;
-          if (!q.page_token().empty()) {
-            after = KeyId::Parse(q.page_token());
-            if (!after.has_value()) return InvalidPageToken();
-          }
-          STRONGROOM_RETURN_IF_ERROR(call.Authorize({}).status());
-          absl::StatusOr<std::vector<store::KeyRecord>> keys = keys_.ListKeys(after, page_size + 1);
-          if (absl::IsNotFound(keys.status())) return InvalidPageToken();
-          STRONGROOM_RETURN_IF_ERROR(keys.status());
-          const bool more = CutToPage(*keys, page_size);
-          for (const store::KeyRecord& key : *keys) Encode(key, *a.add_keys());
-          if (more) a.set_next_page_token(keys->back().id.ToString());
-          return absl::OkStatus();
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::DisableKey(CallbackServerContext* context,
+                                                  const ByteBuffer* request, ByteBuffer* response) {
+  return desk_.Serve<v1::DisableKeyRequest, v1::DisableKeyResponse>(
+      context, request, response, gate::Operation("KeyManagementService.DisableKey"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(life_.DisableKey(id), a);
+      });
+}
 
-  ServerUnaryReactor* CreateKeyVersion(CallbackServerContext* context, const ByteBuffer* request,
-                                       ByteBuffer* response) override {
-    return desk_.Serve<v1::CreateKeyVersionRequest, v1::CreateKeyVersionResponse>(
-        context, request, response, gate::Operation("KeyManagementService.CreateKeyVersion"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const store::KeyVersionRecord version,
-                                      keys_.CreateKeyVersion(id, call.deadline));
-          call.key_id = version.key_id.ToString();
-          call.key_version_id = version.id.ToString();
-          Encode(version, version.id, *a.mutable_key_version());
-          return absl::OkStatus();
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::UpdateKeyDescription(CallbackServerContext* context,
+                                                            const ByteBuffer* request,
+                                                            ByteBuffer* response) {
+  return desk_.Serve<v1::UpdateKeyDescriptionRequest, v1::UpdateKeyDescriptionResponse>(
+      context, request, response, gate::Operation("KeyManagementService.UpdateKeyDescription"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_RETURN_IF_ERROR(core::CheckDescription("description", q.description()));
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(life_.UpdateDescription(id, q.description()), a);
+      });
+}
 
-  ServerUnaryReactor* ListKeyVersions(CallbackServerContext* context, const ByteBuffer* request,
-                                      ByteBuffer* response) override {
-    return desk_.Serve<v1::ListKeyVersionsRequest, v1::ListKeyVersionsResponse>(
-        context, request, response, gate::Operation("KeyManagementService.ListKeyVersions"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
-                                      core::ParsePageSize("page_size", q.page_size()));
-          int32_t after_number = 0;
-          if (!q.page_token().empty() &&
-              (!absl::SimpleAtoi(q.page_token(), &after_number) || after_number < 1)) {
-            return InvalidPageToken();
-          }
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const store::KeyRecord key, keys_.DescribeKey(id));
-          STRONGROOM_ASSIGN_OR_RETURN(std::vector<store::KeyVersionRecord> versions,
-                                      keys_.ListKeyVersions(id, after_number, page_size + 1));
-          const bool more = CutToPage(versions, page_size);
-          for (const store::KeyVersionRecord& version : versions) {
-            Encode(version, key.primary_version, *a.add_key_versions());
-          }
-          if (more) a.set_next_page_token(absl::StrCat(versions.back().number));
-          return absl::OkStatus();
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::TagKey(CallbackServerContext* context,
+                                              const ByteBuffer* request, ByteBuffer* response) {
+  return desk_.Serve<v1::TagKeyRequest, v1::TagKeyResponse>(
+      context, request, response, gate::Operation("KeyManagementService.TagKey"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        if (q.tags().empty()) return core::MissingParameter("tags");
+        STRONGROOM_ASSIGN_OR_RETURN(const auto tags, DecodeTags(q.tags()));
+        std::vector<absl::string_view> names;
+        for (const auto& tag : tags) names.push_back(tag.first);
+        call.target = ListOfTags(names);
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(life_.TagKey(id, tags), a);
+      });
+}
 
-  ServerUnaryReactor* EnableKey(CallbackServerContext* context, const ByteBuffer* request,
-                                ByteBuffer* response) override {
-    return desk_.Serve<v1::EnableKeyRequest, v1::EnableKeyResponse>(
-        context, request, response, gate::Operation("KeyManagementService.EnableKey"),
-        [this](const auto& q, gate::Call& call, auto& a) {
-          return SetState(q, store::KeyState::kEnabled, call, a);
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::UntagKey(CallbackServerContext* context,
+                                                const ByteBuffer* request, ByteBuffer* response) {
+  return desk_.Serve<v1::UntagKeyRequest, v1::UntagKeyResponse>(
+      context, request, response, gate::Operation("KeyManagementService.UntagKey"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        if (q.tag_names().empty()) return core::MissingParameter("tag_names");
+        for (const std::string& name : q.tag_names()) {
+          STRONGROOM_RETURN_IF_ERROR(core::CheckTagName("tag_names", name));
+        }
+        call.target = ListOfTags(q.tag_names());
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(life_.UntagKey(id, {q.tag_names().begin(), q.tag_names().end()}), a);
+      });
+}
 
-  ServerUnaryReactor* DisableKey(CallbackServerContext* context, const ByteBuffer* request,
-                                 ByteBuffer* response) override {
-    return desk_.Serve<v1::DisableKeyRequest, v1::DisableKeyResponse>(
-        context, request, response, gate::Operation("KeyManagementService.DisableKey"),
-        [this](const auto& q, gate::Call& call, auto& a) {
-          return SetState(q, store::KeyState::kDisabled, call, a);
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::UpdateRotationPolicy(CallbackServerContext* context,
+                                                            const ByteBuffer* request,
+                                                            ByteBuffer* response) {
+  return desk_.Serve<v1::UpdateRotationPolicyRequest, v1::UpdateRotationPolicyResponse>(
+      context, request, response, gate::Operation("KeyManagementService.UpdateRotationPolicy"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        if (!q.has_rotation_period_days()) return core::MissingParameter("rotation_period_days");
+        STRONGROOM_ASSIGN_OR_RETURN(
+            const int32_t days,
+            core::ParseRotationDays("rotation_period_days", q.rotation_period_days()));
+        call.target = NameOfRotation(days);
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(life_.UpdateRotationPolicy(id, days), a);
+      });
+}
 
-  ServerUnaryReactor* CreateAlias(CallbackServerContext* context, const ByteBuffer* request,
-                                  ByteBuffer* response) override {
-    return desk_.Serve<v1::CreateAliasRequest, v1::CreateAliasResponse>(
-        context, request, response, gate::Operation("KeyManagementService.CreateAlias"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name, AliasOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const store::AliasRecord alias, keys_.CreateAlias(name, id));
-          Encode(alias, *a.mutable_alias());
-          return absl::OkStatus();
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::ScheduleKeyDeletion(CallbackServerContext* context,
+                                                           const ByteBuffer* request,
+                                                           ByteBuffer* response) {
+  return desk_.Serve<v1::ScheduleKeyDeletionRequest, v1::ScheduleKeyDeletionResponse>(
+      context, request, response, gate::Operation("KeyManagementService.ScheduleKeyDeletion"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(
+            const int days,
+            core::ParseDeletionWindow("pending_window_days", q.pending_window_days()));
+        call.target = absl::StrCat("deletion in ", days, " days");
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(life_.ScheduleDeletion(id, days), a);
+      });
+}
 
-  ServerUnaryReactor* UpdateAlias(CallbackServerContext* context, const ByteBuffer* request,
-                                  ByteBuffer* response) override {
-    return desk_.Serve<v1::UpdateAliasRequest, v1::UpdateAliasResponse>(
-        context, request, response, gate::Operation("KeyManagementService.UpdateAlias"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name, AliasOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyReference to, KeyOf(q, call));
-          // Leave for the key that loses the name, and for the one that gets it.
-          STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({to, name}));
-          STRONGROOM_ASSIGN_OR_RETURN(const store::AliasRecord alias,
-                                      keys_.UpdateAlias(name, permit.key(1), permit.key(0)));
-          Encode(alias, *a.mutable_alias());
-          return absl::OkStatus();
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::CancelKeyDeletion(CallbackServerContext* context,
+                                                         const ByteBuffer* request,
+                                                         ByteBuffer* response) {
+  return desk_.Serve<v1::CancelKeyDeletionRequest, v1::CancelKeyDeletionResponse>(
+      context, request, response, gate::Operation("KeyManagementService.CancelKeyDeletion"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(life_.CancelDeletion(id), a);
+      });
+}
 
-  ServerUnaryReactor* DeleteAlias(CallbackServerContext* context, const ByteBuffer* request,
-                                  ByteBuffer* response) override {
-    return desk_.Serve<v1::DeleteAliasRequest, v1::DeleteAliasResponse>(
-        context, request, response, gate::Operation("KeyManagementService.DeleteAlias"),
-        [this](const auto& q, gate::Call& call, auto&) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const AliasName name, AliasOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({name}));
-          return keys_.DeleteAlias(name, permit.key(0));
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::GetParametersForImport(CallbackServerContext* context,
+                                                              const ByteBuffer* request,
+                                                              ByteBuffer* response) {
+  return desk_.Serve<v1::GetParametersForImportRequest, v1::GetParametersForImportResponse>(
+      context, request, response, gate::Operation("KeyManagementService.GetParametersForImport"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const ImportWrapping wrapping, DecodeWrapping(q));
+        call.target = wrapping.name;
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        STRONGROOM_ASSIGN_OR_RETURN(
+            core::ImportParameters parameters,
+            material_.GetParameters(id, wrapping.algorithm, wrapping.modulus_bits, call.deadline));
+        a.set_key_id(id.ToString());
+        a.set_public_key(std::move(parameters.public_key));
+        a.set_import_token(std::move(parameters.import_token));
+        EncodeTime(parameters.expire_time, *a.mutable_expire_time());
+        return absl::OkStatus();
+      });
+}
 
-  ServerUnaryReactor* ListAliases(CallbackServerContext* context, const ByteBuffer* request,
-                                  ByteBuffer* response) override {
-    return desk_.Serve<v1::ListAliasesRequest, v1::ListAliasesResponse>(
-        context, request, response, gate::Operation("KeyManagementService.ListAliases"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
-                                      core::ParsePageSize("page_size", q.page_size()));
-          if (!q.page_token().empty() && !core::ParseAliasName("page_token", q.page_token()).ok()) {
-            return InvalidPageToken();
-          }
-          std::optional<KeyId> key_id;
-          if (q.key_id().empty()) {
-            STRONGROOM_RETURN_IF_ERROR(call.Authorize({}).status());
-          } else {
-            STRONGROOM_ASSIGN_OR_RETURN(key_id, AuthorizedKeyOf(q, call));
-          }
-          STRONGROOM_ASSIGN_OR_RETURN(std::vector<store::AliasRecord> aliases,
-                                      keys_.ListAliases(key_id, q.page_token(), page_size + 1));
-          const bool more = CutToPage(aliases, page_size);
-          for (const store::AliasRecord& alias : aliases) Encode(alias, *a.add_aliases());
-          if (more) a.set_next_page_token(aliases.back().name);
-          return absl::OkStatus();
-        });
-  }
+ServerUnaryReactor* KeyManagementFace::ImportKeyMaterial(CallbackServerContext* context,
+                                                         const ByteBuffer* request,
+                                                         ByteBuffer* response) {
+  return desk_.Serve<v1::ImportKeyMaterialRequest, v1::ImportKeyMaterialResponse>(
+      context, request, response, gate::Operation("KeyManagementService.ImportKeyMaterial"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        if (q.import_token().empty()) return core::MissingParameter("import_token");
+        if (q.encrypted_key_material().empty())
+          return core::MissingParameter("encrypted_key_material");
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(
+            material_.Import(id, q.import_token(), q.encrypted_key_material(), call.deadline), a);
+      });
+}
 
-  ServerUnaryReactor* PutKeyPolicy(CallbackServerContext* context, const ByteBuffer* request,
-                                   ByteBuffer* response) override {
-    return desk_.Serve<v1::PutKeyPolicyRequest, v1::PutKeyPolicyResponse>(
-        context, request, response, gate::Operation("KeyManagementService.PutKeyPolicy"),
-        [this](const auto& q, gate::Call& call, auto&) -> absl::Status {
-          if (!q.has_policy()) return core::MissingParameter("policy");
-          STRONGROOM_ASSIGN_OR_RETURN(const gate::Policy policy,
-                                      DecodePolicy("policy", q.policy()));
-          call.target = NameOf(policy);
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          return authority_.PutKeyPolicy(call.principal(), id, policy, call.deadline);
-        });
-  }
-
-  ServerUnaryReactor* GetKeyPolicy(CallbackServerContext* context, const ByteBuffer* request,
-                                   ByteBuffer* response) override {
-    return desk_.Serve<v1::GetKeyPolicyRequest, v1::GetKeyPolicyResponse>(
-        context, request, response, gate::Operation("KeyManagementService.GetKeyPolicy"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const gate::Policy policy,
-                                      authority_.GetKeyPolicy(id, call.deadline));
-          if (!policy.statements().empty()) EncodePolicy(policy, *a.mutable_policy());
-          return absl::OkStatus();
-        });
-  }
-
-  ServerUnaryReactor* CreateGrant(CallbackServerContext* context, const ByteBuffer* request,
-                                  ByteBuffer* response) override {
-    return desk_.Serve<v1::CreateGrantRequest, v1::CreateGrantResponse>(
-        context, request, response, gate::Operation("KeyManagementService.CreateGrant"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const gate::GrantText text, DecodeGrant(q));
-          STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({reference}));
-          STRONGROOM_ASSIGN_OR_RETURN(gate::CreatedGrant created,
-                                      authority_.CreateGrant(permit, text, call.deadline));
-          call.target = absl::StrCat("grant ", created.grant->id.ToString(), " to ", text.grantee);
-          EncodeGrant(*created.grant, *a.mutable_grant());
-          a.set_grant_token(std::move(created.token));
-          return absl::OkStatus();
-        });
-  }
-
-  ServerUnaryReactor* ListGrants(CallbackServerContext* context, const ByteBuffer* request,
-                                 ByteBuffer* response) override {
-    return desk_.Serve<v1::ListGrantsRequest, v1::ListGrantsResponse>(
-        context, request, response, gate::Operation("KeyManagementService.ListGrants"),
-        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const int page_size,
-                                      core::ParsePageSize("page_size", q.page_size()));
-          std::optional<GrantId> after;
-          if (!q.page_token().empty()) {
-            after = GrantId::Parse(q.page_token());
-            if (!after.has_value()) return InvalidPageToken();
-          }
-          std::optional<std::string> grantee;
-          if (!q.grantee_principal().empty()) grantee = q.grantee_principal();
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(
-              const gate::GrantPage page,
-              authority_.ListGrants(id, grantee, after, page_size, call.deadline));
-          for (const auto& grant : page.grants) EncodeGrant(*grant, *a.add_grants());
-          if (page.next.has_value()) a.set_next_page_token(page.next->ToString());
-          return absl::OkStatus();
-        });
-  }
-
-  ServerUnaryReactor* RetireGrant(CallbackServerContext* context, const ByteBuffer* request,
-                                  ByteBuffer* response) override {
-    return desk_.Serve<v1::RetireGrantRequest, v1::RetireGrantResponse>(
-        context, request, response, gate::Operation("KeyManagementService.RetireGrant"),
-        [this](const auto& q, gate::Call& call, auto&) -> absl::Status {
-          if (!q.grant_token().empty()) {
-            if (!q.key_id().empty() || !q.grant_id().empty()) {
-              return core::MakeError(
-                  core::Reason::kInvalidParameter,
-                  "grant_token: is given together with key_id or grant_id; it is enough by itself");
-            }
-            call.LeaveToGrant();
-            const auto retired =
-                authority_.RetireGrant(call.principal(), q.grant_token(), call.deadline);
-            if (retired.ok()) {
-              call.key_id = (*retired)->key_id.ToString();
-              call.target = absl::StrCat("grant ", (*retired)->id.ToString());
-            }
-            return retired.status();
-          }
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const GrantId grant_id, GrantIdOf(q, call));
-          call.LeaveToGrant();
-          return authority_.RetireGrant(call.principal(), reference, grant_id, call.deadline)
-              .status();
-        });
-  }
-
-  ServerUnaryReactor* RevokeGrant(CallbackServerContext* context, const ByteBuffer* request,
-                                  ByteBuffer* response) override {
-    return desk_.Serve<v1::RevokeGrantRequest, v1::RevokeGrantResponse>(
-        context, request, response, gate::Operation("KeyManagementService.RevokeGrant"),
-        [this](const auto& q, gate::Call& call, auto&) -> absl::Status {
-          STRONGROOM_ASSIGN_OR_RETURN(const GrantId grant_id, GrantIdOf(q, call));
-          STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
-          return authority_.RevokeGrant(id, grant_id, call.deadline).status();
-        });
-  }
-
- private:
-  template <typename Request>
-  static absl::StatusOr<GrantId> GrantIdOf(const Request& request, gate::Call& call) {
-    if (request.grant_id().empty()) return core::MissingParameter("grant_id");
-    call.target = absl::StrCat("grant ", request.grant_id());
-    const std::optional<GrantId> id = GrantId::Parse(request.grant_id());
-    if (id.has_value()) return *id;
-    return core::MakeError(core::Reason::kInvalidParameter,
-                           "grant_id: is not an id; a right one is the grant_id of a grant");
-  }
-
-  template <typename Request>
-  static absl::StatusOr<KeyReference> KeyOf(const Request& request, gate::Call& call) {
-    call.key_id = request.key_id();
-    return core::ParseKeyReference("key_id", request.key_id());
-  }
-
-  template <typename Request>
-  static absl::StatusOr<AliasName> AliasOf(const Request& request, gate::Call& call) {
-    call.target = request.alias_name();
-    return core::ParseAliasName("alias_name", request.alias_name());
-  }
-
-  // The key that a request names, if the caller may do the operation with it.
-  template <typename Request>
-  static absl::StatusOr<KeyId> AuthorizedKeyOf(const Request& request, gate::Call& call) {
-    STRONGROOM_ASSIGN_OR_RETURN(const KeyReference reference, KeyOf(request, call));
-    STRONGROOM_ASSIGN_OR_RETURN(const gate::Permit permit, call.Authorize({reference}));
-    return permit.key(0);
-  }
-
-  template <typename Request, typename Response>
-  absl::Status SetState(const Request& request, store::KeyState state, gate::Call& call,
-                        Response& response) {
-    STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(request, call));
-    STRONGROOM_ASSIGN_OR_RETURN(const store::KeyRecord key, keys_.SetKeyState(id, state));
-    Encode(key, *response.mutable_key());
-    return absl::OkStatus();
-  }
-
-  Desk& desk_;
-  core::KeyRing& keys_;
-  gate::Authority& authority_;
-};
-
-}  // namespace
+ServerUnaryReactor* KeyManagementFace::DeleteImportedKeyMaterial(CallbackServerContext* context,
+                                                                 const ByteBuffer* request,
+                                                                 ByteBuffer* response) {
+  return desk_.Serve<v1::DeleteImportedKeyMaterialRequest, v1::DeleteImportedKeyMaterialResponse>(
+      context, request, response, gate::Operation("KeyManagementService.DeleteImportedKeyMaterial"),
+      [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+        STRONGROOM_ASSIGN_OR_RETURN(const KeyId id, AuthorizedKeyOf(q, call));
+        return Answer(material_.DeleteMaterial(id, call.deadline), a);
+      });
+}
 
 std::unique_ptr<grpc::Service> MakeKeyManagementService(Desk& desk, core::KeyRing& keys,
+                                                        core::KeyLife& life,
+                                                        core::MaterialImport& material,
                                                         gate::Authority& authority) {
-  return std::make_unique<KeyManagementFace>(desk, keys, authority);
+  return std::make_unique<KeyManagementFace>(desk, keys, life, material, authority);
 }
 
 }  // namespace strongroom::grpc_server

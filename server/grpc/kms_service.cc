@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/core/error.h"
+#include "server/grpc/private_key_messages.h"
 #include "server/grpc/status_macros.h"
 #include "strongroom/v1/kms_service.grpc.pb.h"
 
@@ -23,10 +24,12 @@ using grpc::ByteBuffer;
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
-absl::StatusOr<Binding> ContextOf(const google::protobuf::Map<std::string, std::string>& context,
+using Context = google::protobuf::Map<std::string, std::string>;
+
+absl::StatusOr<Binding> ContextOf(absl::string_view field, const Context& context,
                                   gate::Call& call) {
   call.encryption_context = {context.begin(), context.end()};
-  return Binding::ToContext("encryption_context", call.encryption_context);
+  return Binding::ToContext(field, call.encryption_context);
 }
 
 // What every request that seals says besides what is sealed.
@@ -40,7 +43,8 @@ absl::StatusOr<Sealing> SealingOf(const Request& request, gate::Call& call) {
   call.key_id = request.key_id();
   STRONGROOM_ASSIGN_OR_RETURN(KeyReference key,
                               core::ParseKeyReference("key_id", request.key_id()));
-  STRONGROOM_ASSIGN_OR_RETURN(Binding binding, ContextOf(request.encryption_context(), call));
+  STRONGROOM_ASSIGN_OR_RETURN(Binding binding,
+                              ContextOf("encryption_context", request.encryption_context(), call));
   return Sealing{std::move(key), std::move(binding)};
 }
 
@@ -109,18 +113,21 @@ void SetKey(const KeyId& key_id, const KeyVersionId& key_version_id, gate::Call&
   response.set_key_version_id(call.key_version_id);
 }
 
-using Base = v1::KmsService::WithRawCallbackMethod_GenerateDataKey<
-    v1::KmsService::WithRawCallbackMethod_GenerateDataKeyWithoutPlaintext<
-        v1::KmsService::WithRawCallbackMethod_GenerateDataKeyPair<
-            v1::KmsService::WithRawCallbackMethod_GenerateDataKeyPairWithoutPlaintext<
-                v1::KmsService::WithRawCallbackMethod_Encrypt<
-                    v1::KmsService::WithRawCallbackMethod_Decrypt<
-                        v1::KmsService::WithRawCallbackMethod_GenerateRandom<
-                            v1::KmsService::Service>>>>>>>;
+using S = v1::KmsService;
+using Base = S::WithRawCallbackMethod_GenerateDataKey<
+    S::WithRawCallbackMethod_GenerateDataKeyWithoutPlaintext<
+        S::WithRawCallbackMethod_GenerateDataKeyPair<
+            S::WithRawCallbackMethod_GenerateDataKeyPairWithoutPlaintext<
+                S::WithRawCallbackMethod_Encrypt<S::WithRawCallbackMethod_Decrypt<
+                    S::WithRawCallbackMethod_ReEncrypt<S::WithRawCallbackMethod_SignWithDataKeyPair<
+                        S::WithRawCallbackMethod_DecryptWithDataKeyPair<
+                            S::WithRawCallbackMethod_DeriveSharedSecret<
+                                S::WithRawCallbackMethod_GenerateRandom<S::Service>>>>>>>>>>>;
 
 class KmsFace final : public Base {
  public:
-  KmsFace(Desk& desk, core::DataKeys& data_keys) : desk_(desk), data_keys_(data_keys) {}
+  KmsFace(Desk& desk, core::DataKeys& data_keys, core::PrivateKeys& private_keys)
+      : desk_(desk), data_keys_(data_keys), private_keys_(private_keys) {}
 
   ServerUnaryReactor* GenerateDataKey(CallbackServerContext* context, const ByteBuffer* request,
                                       ByteBuffer* response) override {
@@ -183,11 +190,7 @@ class KmsFace final : public Base {
         context, request, response, gate::Operation("KmsService.Decrypt"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
           if (q.ciphertext_blob().empty()) return core::MissingParameter("ciphertext_blob");
-          std::optional<KeyReference> expected;
-          if (!q.key_id().empty()) {
-            call.key_id = q.key_id();
-            STRONGROOM_ASSIGN_OR_RETURN(expected, core::ParseKeyReference("key_id", q.key_id()));
-          }
+          STRONGROOM_ASSIGN_OR_RETURN(const auto expected, ExpectedKeyOf(q, call));
           STRONGROOM_ASSIGN_OR_RETURN(const Binding binding, BindingOf(q, call));
           STRONGROOM_ASSIGN_OR_RETURN(const std::optional<KeyId> expected_key,
                                       call.AuthorizeOpening(q.ciphertext_blob(), expected));
@@ -200,6 +203,112 @@ class KmsFace final : public Base {
           SetKey(opened.key_id, opened.key_version_id, call, a);
           const absl::string_view plaintext = opened.plaintext.ExposeSecretAsText();
           a.set_plaintext(plaintext.data(), plaintext.size());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* ReEncrypt(CallbackServerContext* context, const ByteBuffer* request,
+                                ByteBuffer* response) override {
+    return desk_.Serve<v1::ReEncryptRequest, v1::ReEncryptResponse>(
+        context, request, response, gate::Operation("KmsService.ReEncrypt"),
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          if (q.ciphertext_blob().empty()) return core::MissingParameter("ciphertext_blob");
+          call.key_id = q.destination_key_id();
+          STRONGROOM_ASSIGN_OR_RETURN(
+              const KeyReference destination,
+              core::ParseKeyReference("destination_key_id", q.destination_key_id()));
+          std::optional<KeyReference> expected;
+          if (!q.source_key_id().empty()) {
+            STRONGROOM_ASSIGN_OR_RETURN(
+                expected, core::ParseKeyReference("source_key_id", q.source_key_id()));
+          }
+          STRONGROOM_ASSIGN_OR_RETURN(
+              const Binding source,
+              BindingOf("source_encryption_context", q.source_encryption_context(), "source_aad",
+                        q.source_aad(), call));
+          const gate::EncryptionContext new_context(q.destination_encryption_context().begin(),
+                                                    q.destination_encryption_context().end());
+          SealingOptions options;
+          STRONGROOM_ASSIGN_OR_RETURN(
+              options.binding, Binding::ToContext("destination_encryption_context", new_context));
+          STRONGROOM_ASSIGN_OR_RETURN(
+              const gate::ReEncryptionPermit permit,
+              call.AuthorizeReEncryption(q.ciphertext_blob(), expected, destination, new_context));
+          options.key = permit.destination;
+          if (call.dry_run) {
+            STRONGROOM_RETURN_IF_ERROR(data_keys_.RehearseOpening(
+                q.ciphertext_blob(), permit.expected_source, call.deadline));
+            return Rehearse(options, call);
+          }
+          STRONGROOM_ASSIGN_OR_RETURN(
+              core::ReEncrypted done,
+              data_keys_.ReEncrypt(q.ciphertext_blob(), source, permit.expected_source, options,
+                                   call.deadline));
+          a.set_source_key_id(done.source_key_id.ToString());
+          a.set_source_key_version_id(done.source_key_version_id.ToString());
+          call.target = absl::StrCat("from ", a.source_key_id(), "/", a.source_key_version_id());
+          SetKey(done.sealed.key_id, done.sealed.key_version_id, call, a);
+          a.set_ciphertext_blob(std::move(done.sealed.blob));
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* SignWithDataKeyPair(CallbackServerContext* context, const ByteBuffer* request,
+                                          ByteBuffer* response) override {
+    return desk_.Serve<v1::SignWithDataKeyPairRequest, v1::SignWithDataKeyPairResponse>(
+        context, request, response, gate::Operation("KmsService.SignWithDataKeyPair"),
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          STRONGROOM_ASSIGN_OR_RETURN(const core::SigningRequest signing, DecodeSigning(q));
+          call.target = NameOf(q.signing_algorithm());
+          STRONGROOM_ASSIGN_OR_RETURN(const PrivateKeyUse use, AuthorizePrivateKey(q, call));
+          if (call.dry_run) return RehearseUse(use, call);
+          STRONGROOM_ASSIGN_OR_RETURN(core::Signed done,
+                                      private_keys_.Sign(use.key(), signing, call.deadline));
+          SetKey(done.key.key_id, done.key.key_version_id, call, a);
+          a.set_signature(std::move(done.signature));
+          a.set_signing_algorithm(q.signing_algorithm());
+          a.set_key_pair_spec(static_cast<v1::DataKeyPairSpec>(done.key.pair_spec));
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* DecryptWithDataKeyPair(CallbackServerContext* context,
+                                             const ByteBuffer* request,
+                                             ByteBuffer* response) override {
+    return desk_.Serve<v1::DecryptWithDataKeyPairRequest, v1::DecryptWithDataKeyPairResponse>(
+        context, request, response, gate::Operation("KmsService.DecryptWithDataKeyPair"),
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          if (q.ciphertext().empty()) return core::MissingParameter("ciphertext");
+          STRONGROOM_ASSIGN_OR_RETURN(const hsm::Hash hash,
+                                      DecodeOaepHash(q.decryption_algorithm()));
+          call.target = NameOf(q.decryption_algorithm());
+          STRONGROOM_ASSIGN_OR_RETURN(const PrivateKeyUse use, AuthorizePrivateKey(q, call));
+          if (call.dry_run) return RehearseUse(use, call);
+          STRONGROOM_ASSIGN_OR_RETURN(
+              const core::UsedResult done,
+              private_keys_.Decrypt(use.key(), hash, q.ciphertext(), call.deadline));
+          SetKey(done.key.key_id, done.key.key_version_id, call, a);
+          const absl::string_view plaintext = done.result.ExposeSecretAsText();
+          a.set_plaintext(plaintext.data(), plaintext.size());
+          a.set_decryption_algorithm(q.decryption_algorithm());
+          return absl::OkStatus();
+        });
+  }
+
+  ServerUnaryReactor* DeriveSharedSecret(CallbackServerContext* context, const ByteBuffer* request,
+                                         ByteBuffer* response) override {
+    return desk_.Serve<v1::DeriveSharedSecretRequest, v1::DeriveSharedSecretResponse>(
+        context, request, response, gate::Operation("KmsService.DeriveSharedSecret"),
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          if (q.public_key().empty()) return core::MissingParameter("public_key");
+          STRONGROOM_ASSIGN_OR_RETURN(const PrivateKeyUse use, AuthorizePrivateKey(q, call));
+          if (call.dry_run) return RehearseUse(use, call);
+          STRONGROOM_ASSIGN_OR_RETURN(
+              const core::UsedResult done,
+              private_keys_.DeriveSharedSecret(use.key(), q.public_key(), call.deadline));
+          SetKey(done.key.key_id, done.key.key_version_id, call, a);
+          const absl::string_view secret = done.result.ExposeSecretAsText();
+          a.set_shared_secret(secret.data(), secret.size());
           return absl::OkStatus();
         });
   }
@@ -221,15 +330,57 @@ class KmsFace final : public Base {
   }
 
  private:
-  static absl::StatusOr<Binding> BindingOf(const v1::DecryptRequest& request, gate::Call& call) {
-    if (request.aad().empty()) return ContextOf(request.encryption_context(), call);
-    if (request.encryption_context().empty()) {
-      call.aad = request.aad();
-      return Binding::ToAad("aad", request.aad());
+  // The key that a request to open names, if it names one.
+  template <typename Request>
+  static absl::StatusOr<std::optional<KeyReference>> ExpectedKeyOf(const Request& request,
+                                                                   gate::Call& call) {
+    if (request.key_id().empty()) return std::nullopt;
+    call.key_id = request.key_id();
+    return core::ParseKeyReference("key_id", request.key_id());
+  }
+
+  template <typename Request>
+  static absl::StatusOr<Binding> BindingOf(const Request& request, gate::Call& call) {
+    return BindingOf("encryption_context", request.encryption_context(), "aad", request.aad(),
+                     call);
+  }
+
+  static absl::StatusOr<Binding> BindingOf(absl::string_view context_field, const Context& context,
+                                           absl::string_view aad_field, const std::string& aad,
+                                           gate::Call& call) {
+    if (aad.empty()) return ContextOf(context_field, context, call);
+    if (context.empty()) {
+      call.aad = aad;
+      return Binding::ToAad(aad_field, aad);
     }
     return core::MakeError(core::Reason::kInvalidParameter,
-                           "aad: is given together with encryption_context; a blob is bound to one "
-                           "of them at most");
+                           absl::StrCat(aad_field, ": is given together with ", context_field,
+                                        "; a blob is bound to one of them at most"));
+  }
+
+  // A sealed private key that the caller may use.
+  struct PrivateKeyUse {
+    absl::string_view blob;
+    Binding binding;
+    std::optional<KeyId> expected_key;
+
+    core::SealedPrivateKey key() const { return {blob, binding, expected_key}; }
+  };
+
+  template <typename Request>
+  static absl::StatusOr<PrivateKeyUse> AuthorizePrivateKey(const Request& request,
+                                                           gate::Call& call) {
+    const std::string& blob = request.private_key_ciphertext_blob();
+    if (blob.empty()) return core::MissingParameter("private_key_ciphertext_blob");
+    STRONGROOM_ASSIGN_OR_RETURN(const auto expected, ExpectedKeyOf(request, call));
+    STRONGROOM_ASSIGN_OR_RETURN(Binding binding, BindingOf(request, call));
+    STRONGROOM_ASSIGN_OR_RETURN(const std::optional<KeyId> expected_key,
+                                call.AuthorizeOpening(blob, expected));
+    return PrivateKeyUse{blob, std::move(binding), expected_key};
+  }
+
+  absl::Status RehearseUse(const PrivateKeyUse& use, const gate::Call& call) {
+    return data_keys_.RehearseOpening(use.blob, use.expected_key, call.deadline);
   }
 
   // May the caller seal so?
@@ -283,12 +434,14 @@ class KmsFace final : public Base {
 
   Desk& desk_;
   core::DataKeys& data_keys_;
+  core::PrivateKeys& private_keys_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeKmsService(Desk& desk, core::DataKeys& data_keys) {
-  return std::make_unique<KmsFace>(desk, data_keys);
+std::unique_ptr<grpc::Service> MakeKmsService(Desk& desk, core::DataKeys& data_keys,
+                                              core::PrivateKeys& private_keys) {
+  return std::make_unique<KmsFace>(desk, data_keys, private_keys);
 }
 
 }  // namespace strongroom::grpc_server

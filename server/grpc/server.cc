@@ -57,9 +57,10 @@ class Server::Endpoint {
  public:
   Endpoint(const Rooms& rooms, Workers& workers, std::optional<gate::UnixPeer> socket)
       : desk_(rooms.gate, workers, std::move(socket)) {
-    services_.push_back(MakeKmsService(desk_, rooms.data_keys));
+    services_.push_back(MakeKmsService(desk_, rooms.data_keys, rooms.private_keys));
     services_.push_back(MakeKmsInstanceService(desk_, rooms.data_keys));
-    services_.push_back(MakeKeyManagementService(desk_, rooms.keys, rooms.authority));
+    services_.push_back(MakeKeyManagementService(desk_, rooms.keys, rooms.key_life,
+                                                 rooms.material_import, rooms.authority));
     services_.push_back(MakeAuditService(desk_, rooms.trail));
   }
 

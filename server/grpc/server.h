@@ -8,7 +8,10 @@
 
 #include "absl/status/statusor.h"
 #include "server/core/data_keys.h"
+#include "server/core/key_life.h"
 #include "server/core/key_ring.h"
+#include "server/core/material_import.h"
+#include "server/core/private_keys.h"
 #include "server/gate/audit/trail.h"
 #include "server/gate/authority.h"
 #include "server/gate/gate.h"
@@ -50,7 +53,10 @@ struct Rooms {
   const gate::Gate& gate;
   gate::Authority& authority;
   core::DataKeys& data_keys;
+  core::PrivateKeys& private_keys;
   core::KeyRing& keys;
+  core::KeyLife& key_life;
+  core::MaterialImport& material_import;
   // Null if no audit trail is kept.
   audit::Trail* trail;
 };

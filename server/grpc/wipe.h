@@ -6,10 +6,13 @@
 namespace strongroom::grpc_server {
 
 // Wipes the fields of a message that hold secrets, whatever message it is: those called
-// `plaintext`, `Plaintext`, `PrivateKeyPlaintext` or `Random`.
+// `plaintext`, `shared_secret`, `Plaintext`, `PrivateKeyPlaintext` or `Random`.
 template <typename Message>
 void WipeSecrets(Message& message) {
   if constexpr (requires { message.mutable_plaintext(); }) Wipe(message.mutable_plaintext());
+  if constexpr (requires { message.mutable_shared_secret(); }) {
+    Wipe(message.mutable_shared_secret());
+  }
   if constexpr (requires { message.mutable_privatekeyplaintext(); }) {
     Wipe(message.mutable_privatekeyplaintext());
   }

@@ -219,6 +219,73 @@ TEST(DescriptionTest, HasAtMost8192Bytes) {
                         AllOf(Names("description"), HasSubstr("8193"), HasSubstr("8192"))));
 }
 
+// So many characters of two bytes each.
+std::string Umlauts(size_t count) {
+  std::string text;
+  for (size_t i = 0; i < count; ++i) text += "\xc3\xbc";
+  return text;
+}
+
+TEST(TagTest, CharactersAreCountedAndNotBytes) {
+  EXPECT_OK(CheckTag("tags", "n", ""));
+  EXPECT_OK(CheckTag("tags", Umlauts(128), Umlauts(256)));
+  EXPECT_OK(CheckTag("tags", "cost center: \xf0\x9f\x92\xb0", "a \"b\" \\ c"));
+  EXPECT_THAT(CheckTag("tags", Umlauts(129), ""),
+              FailsWith(Reason::kInvalidParameter,
+                        AllOf(Names("tags"), HasSubstr("129"), HasSubstr("1 to 128"))));
+  EXPECT_THAT(CheckTag("tags", "", "value"),
+              FailsWith(Reason::kInvalidParameter, AllOf(Names("tags"), HasSubstr("1 to 128"))));
+  EXPECT_THAT(CheckTag("tags", "team", Umlauts(257)),
+              FailsWith(Reason::kInvalidParameter, AllOf(Names("tags"), HasSubstr("\"team\""),
+                                                         HasSubstr("257"), HasSubstr("0 to 256"))));
+}
+
+TEST(TagTest, ControlCharactersAndWhatIsNotUtf8AreRefused) {
+  const std::string wrong_ones[] = {
+      "a\nb",     "\x1b[31m", std::string(1, '\0'), "\x7f",  // C0 and DEL
+      "\xc2\x80", "\xc2\x9f",                                // C1
+      "\xff",     "\xc3",     "\xc0\xaf",           "\xed\xa0\x80", "\xf4\x90\x80\x80"  // not UTF-8
+  };
+  for (const std::string& wrong : wrong_ones) {
+    const auto refused = FailsWith(
+        Reason::kInvalidParameter,
+        AllOf(Names("tag_names"), HasSubstr("control characters"), Not(HasSubstr(wrong))));
+    EXPECT_THAT(CheckTagName("tag_names", wrong), refused);
+    EXPECT_THAT(CheckTag("tag_names", "name", wrong), refused);
+  }
+  EXPECT_OK(CheckTagName("tag_names", "\xc2\xa0"));
+}
+
+TEST(TagTest, AtMost50AreGivenAtATime) {
+  EXPECT_OK(CheckTagCount("tags", 0));
+  EXPECT_OK(CheckTagCount("tags", 50));
+  EXPECT_THAT(
+      CheckTagCount("tags", 51),
+      FailsWith(Reason::kInvalidParameter, AllOf(Names("tags"), HasSubstr("51"), HasSubstr("50"))));
+}
+
+TEST(RotationDaysTest, From1To2560AreTakenAndNoneIsZero) {
+  EXPECT_THAT(ParseRotationDays("rotation_period_days", 0), IsOkAndHolds(0));
+  EXPECT_THAT(ParseRotationDays("rotation_period_days", 1), IsOkAndHolds(1));
+  EXPECT_THAT(ParseRotationDays("rotation_period_days", 2560), IsOkAndHolds(2560));
+  for (int64_t wrong : {int64_t{-1}, int64_t{2561}, INT64_MIN, INT64_MAX}) {
+    EXPECT_THAT(ParseRotationDays("rotation_period_days", wrong),
+                FailsWith(Reason::kInvalidParameter,
+                          AllOf(Names("rotation_period_days"), HasSubstr("1 to 2560 days"))));
+  }
+}
+
+TEST(DeletionWindowTest, From7To30AreTakenAndNoneIs30) {
+  EXPECT_THAT(ParseDeletionWindow("pending_window_days", 0), IsOkAndHolds(30));
+  EXPECT_THAT(ParseDeletionWindow("pending_window_days", 7), IsOkAndHolds(7));
+  EXPECT_THAT(ParseDeletionWindow("pending_window_days", 30), IsOkAndHolds(30));
+  for (int64_t wrong : {int64_t{-1}, int64_t{1}, int64_t{6}, int64_t{31}, INT64_MIN, INT64_MAX}) {
+    EXPECT_THAT(ParseDeletionWindow("pending_window_days", wrong),
+                FailsWith(Reason::kInvalidParameter,
+                          AllOf(Names("pending_window_days"), HasSubstr("7 to 30 days"))));
+  }
+}
+
 TEST(PageSizeTest, From1To1000IsTakenAndNoneIs100) {
   EXPECT_THAT(ParsePageSize("page_size", 0), IsOkAndHolds(100));
   EXPECT_THAT(ParsePageSize("page_size", 1), IsOkAndHolds(1));

@@ -14,10 +14,12 @@ namespace strongroom::gate {
 namespace {
 
 using core::Reason;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using testing::FailsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 OperationSet Set(const std::vector<std::string>& names) {
   absl::StatusOr<OperationSet> set = OperationSet::Parse("operations", names);
@@ -69,6 +71,36 @@ TEST(OperationTest, UnknownNamesAndNoneAreRefused) {
         << name;
   }
   EXPECT_THAT(OperationSet::Parse("operations", {}), FailsWith(Reason::kMissingParameter));
+}
+
+TEST(OperationTest, ReEncryptingIsPermittedInItsTwoHalves) {
+  constexpr Operation kFrom("KmsService.ReEncryptFrom");
+  constexpr Operation kTo("KmsService.ReEncryptTo");
+  EXPECT_TRUE(Set({"group:open"}).Contains(kFrom));
+  EXPECT_FALSE(Set({"group:open"}).Contains(kTo));
+  EXPECT_TRUE(Set({"group:seal"}).Contains(kTo));
+  EXPECT_FALSE(Set({"group:seal"}).Contains(kFrom));
+  EXPECT_THAT(Set({"ReEncryptFrom"}).NamesNotIn(OperationSet()),
+              ElementsAre("KmsService.ReEncryptFrom"));
+  EXPECT_TRUE(Set({"ReEncryptFrom", "ReEncryptTo"}).IsSubsetOf(OperationSet::Grantable()));
+  for (const char* whole : {"ReEncrypt", "KmsService.ReEncrypt"}) {
+    EXPECT_THAT(OperationSet::Parse("operations", std::vector<std::string>{"Encrypt", whole}),
+                FailsWith(Reason::kInvalidParameter,
+                          AllOf(HasSubstr("operations: \""), HasSubstr("ReEncryptFrom"),
+                                HasSubstr("ReEncryptTo"))));
+  }
+  // Not even this names the RPC, which nobody asks for as a whole.
+  EXPECT_FALSE(Set({"*"}).Contains(Operation("KmsService.ReEncrypt")));
+  EXPECT_TRUE(Set({"*"}).Contains(kFrom));
+  EXPECT_TRUE(Set({"*"}).Contains(kTo));
+}
+
+TEST(OperationTest, UsingAPrivateKeyIsOpeningAndMayBeGranted) {
+  const std::vector<std::string> uses = {"SignWithDataKeyPair", "DecryptWithDataKeyPair",
+                                         "DeriveSharedSecret"};
+  EXPECT_TRUE(Set(uses).IsSubsetOf(Set({"group:open"})));
+  EXPECT_TRUE(Set(uses).IsSubsetOf(OperationSet::Grantable()));
+  EXPECT_THAT(Set(uses).NamesNotIn(Set({"group:seal", "Decrypt", "group:administer"})), SizeIs(3));
 }
 
 TEST(OperationTest, GrantsAllowUsingAKeyAndLittleElse) {
