@@ -117,21 +117,30 @@ absl::Status Pkcs11Token::Verify(Session& session, const VersionKeys& keys) {
 
 absl::Status Pkcs11Token::TryKnownGood(Session& session, const VersionKeys& keys) {
   VersionHandles& handles = *keys.handles_;
-  std::optional<KnownGood> known_good;
+  std::optional<Proof> proof;
   {
     MutexLock lock(handles.mu);
-    known_good = handles.known_good;
+    proof = handles.proof;
   }
-  if (!known_good.has_value()) {
+  if (!proof.has_value()) {
     // Sealed once and kept: each seal counts against the key's 2^32 (SP 800-38D), and callers with
     // forged ciphertexts must not be able to use those up.
-    absl::StatusOr<KnownGood> sealed = SealKnownGood(session, SealKey(keys));
+    absl::StatusOr<Proof> sealed = SealProof(session, SealKey(keys), keys.id());
     if (!sealed.ok()) return sealed.status();
-    known_good = *std::move(sealed);
-    MutexLock lock(handles.mu);
-    handles.known_good = known_good;
+    proof = *std::move(sealed);
+    Remember(keys, *proof);
   }
-  return OpenKnownGood(session, SealKey(keys), *known_good);
+  return OpenProof(session, SealKey(keys), keys.id(), *proof);
+}
+
+void Pkcs11Token::Remember(const VersionKeys& keys, Proof proof) {
+  MutexLock lock(keys.handles_->mu);
+  keys.handles_->proof = std::move(proof);
+}
+
+void Pkcs11Token::SetProof(const VersionKeys& keys, absl::string_view proof) {
+  std::optional<Proof> parsed = Proof::Parse(proof);
+  if (parsed.has_value()) Remember(keys, *std::move(parsed));
 }
 
 absl::StatusOr<VersionKeys> Pkcs11Token::Find(Session& session, const ObjectId& id) {
@@ -248,9 +257,28 @@ absl::Status Pkcs11Token::WriteOwner(absl::string_view owner, Deadline deadline)
   });
 }
 
+absl::StatusOr<NewVersionKeys> Pkcs11Token::ReadBack(const ObjectId& id,
+                                                     std::optional<Proof> proof) {
+  // A new session sees what the token kept, not what the old one remembers: a full disk was seen to
+  // let a generation succeed and its key vanish.
+  absl::StatusOr<Session> fresh = NewSession();
+  if (!fresh.ok()) return fresh.status();
+  absl::StatusOr<VersionKeys> keys = Find(*fresh, id);
+  if (!keys.ok()) return keys.status();
+  if (!proof.has_value()) {
+    absl::StatusOr<Proof> sealed = SealProof(*fresh, SealKey(*keys), id);
+    if (!sealed.ok()) return sealed.status();
+    proof = *std::move(sealed);
+  }
+  absl::Status status = TrySealKey(*fresh, SealKey(*keys), id, *proof);
+  if (!status.ok()) return status;
+  Remember(*keys, *proof);
+  return NewVersionKeys{*std::move(keys), proof->Encode()};
+}
+
 absl::StatusOr<NewVersionKeys> Pkcs11Token::CreateVersionKeys(const ObjectId& id,
                                                               Deadline deadline) {
-  std::optional<VersionKeys> keys;
+  std::optional<NewVersionKeys> keys;
   absl::Status status = OnTokenObjects(deadline, [&](Session& session) {
     absl::StatusOr<bool> exists = HasAnyOf(session, id);
     if (!exists.ok()) return exists.status();
@@ -262,22 +290,15 @@ absl::StatusOr<NewVersionKeys> Pkcs11Token::CreateVersionKeys(const ObjectId& id
       made = GenerateVersionObject(session, role, Residence::kToken, id).status();
     }
     if (made.ok()) {
-      // A new session sees what the token kept, not what the old one remembers: a full disk was
-      // seen to let a generation succeed and its key vanish.
-      absl::StatusOr<Session> fresh = NewSession();
-      made = fresh.status();
-      if (made.ok()) {
-        absl::StatusOr<VersionKeys> found = Find(*fresh, id);
-        made = found.status();
-        if (made.ok()) made = TrySealKey(*fresh, SealKey(*found));
-        if (made.ok()) keys = *std::move(found);
-      }
+      absl::StatusOr<NewVersionKeys> read_back = ReadBack(id, std::nullopt);
+      made = read_back.status();
+      if (made.ok()) keys = *std::move(read_back);
     }
     if (!made.ok()) CleanUp(session, id);
     return made;
   });
   if (!status.ok()) return status;
-  return NewVersionKeys{*std::move(keys), ""};
+  return *std::move(keys);
 }
 
 absl::StatusOr<VersionKeys> Pkcs11Token::FindVersionKeys(const ObjectId& id, Deadline deadline) {

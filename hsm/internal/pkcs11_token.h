@@ -18,6 +18,7 @@
 #include "hsm/internal/mac_objects.h"
 #include "hsm/internal/module.h"
 #include "hsm/internal/pkcs11.h"
+#include "hsm/internal/proof.h"
 #include "hsm/internal/session.h"
 #include "hsm/token.h"
 #include "platform/mutex.h"
@@ -119,9 +120,13 @@ class Pkcs11Token final : public Token {
   static absl::Status Destroy(Session& session, const ObjectId& id);
   // As Destroy(), after something failed: perhaps the session.
   void CleanUp(Session& session, const ObjectId& id);
+  // Finds keys that were just made, as another session sees them, and tries them: with this proof
+  // of theirs, or with a new one.
+  absl::StatusOr<NewVersionKeys> ReadBack(const ObjectId& id, std::optional<Proof> proof);
   static absl::Status Verify(Session& session, const VersionKeys& keys);
   // OK if the token opens what it has sealed with these keys.
   static absl::Status TryKnownGood(Session& session, const VersionKeys& keys);
+  static void Remember(const VersionKeys& keys, Proof proof);
 
   // Runs `work`, which uses an opened key by its handle. ABORTED if the token has lost the key,
   // also if that may have happened while `work` ran: what `work` gave is then not to be used.

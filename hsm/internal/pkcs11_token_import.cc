@@ -3,8 +3,6 @@
 
 namespace strongroom::hsm::internal {
 
-void Pkcs11Token::SetProof(const VersionKeys&, absl::string_view) {}
-
 absl::StatusOr<std::string> Pkcs11Token::CreateImportKey(const ObjectId&, ImportAlgorithm, int,
                                                          Deadline) {
   return absl::UnimplementedError("not yet");

@@ -13,15 +13,15 @@
 #include "hsm/internal/ck_error.h"
 #include "hsm/internal/key_objects.h"
 #include "hsm/internal/mac_objects.h"
+#include "hsm/internal/proof.h"
 #include "hsm/internal/secrets.h"
 #include "hsm/internal/version_objects.h"
-#include "platform/secret_bytes.h"
 
 namespace strongroom::hsm::internal {
 namespace {
 
-constexpr char kKnownGoodText[] = "strongroom known-good input";
-constexpr char kKnownGoodAad[] = "aad";
+constexpr char kText[] = "strongroom known-good input";
+constexpr char kOtherText[] = "aad";
 constexpr size_t kTrialSecretBytes = 32;
 
 absl::Span<const uint8_t> AsBytes(absl::string_view text) {
@@ -30,45 +30,12 @@ absl::Span<const uint8_t> AsBytes(absl::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<KnownGood> SealKnownGood(Session& session, CK_OBJECT_HANDLE seal_key) {
-  KnownGood known_good;
-  absl::Status status = session.GenerateRandom(absl::MakeSpan(known_good.iv));
-  if (!status.ok()) return status;
-  absl::StatusOr<std::string> sealed = session.EncryptGcm(
-      seal_key, {known_good.iv, AsBytes(kKnownGoodAad)}, AsBytes(kKnownGoodText));
-  if (!sealed.ok()) return sealed.status();
-  known_good.ciphertext = *std::move(sealed);
-  return known_good;
-}
-
-absl::Status OpenKnownGood(Session& session, CK_OBJECT_HANDLE seal_key,
-                           const KnownGood& known_good) {
-  absl::StatusOr<SecretBytes> opened =
-      session.DecryptGcm(seal_key, {known_good.iv, AsBytes(kKnownGoodAad)}, known_good.ciphertext);
-  if (!opened.ok()) return opened.status();
-  if (opened->ExposeSecretAsText() != kKnownGoodText) {
-    return absl::InternalError("AES-GCM in the token does not give back what it was given");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status TrySealKey(Session& session, CK_OBJECT_HANDLE seal_key) {
-  absl::StatusOr<KnownGood> known_good = SealKnownGood(session, seal_key);
-  if (!known_good.ok()) return known_good.status();
-  absl::Status status = OpenKnownGood(session, seal_key, *known_good);
-  if (!status.ok()) return status;
-  if (session.DecryptGcm(seal_key, {known_good->iv, AsBytes("AAD")}, known_good->ciphertext).ok()) {
-    return absl::InternalError("AES-GCM in the token does not check the AAD");
-  }
-  return absl::OkStatus();
-}
-
 absl::Status TryMacKey(Session& session, CK_OBJECT_HANDLE mac_key) {
-  absl::StatusOr<Mac> mac = session.SignHmac(mac_key, AsBytes(kKnownGoodText));
+  absl::StatusOr<Mac> mac = session.SignHmac(mac_key, AsBytes(kText));
   if (!mac.ok()) return mac.status();
-  absl::StatusOr<Mac> again = session.SignHmac(mac_key, AsBytes(kKnownGoodText));
+  absl::StatusOr<Mac> again = session.SignHmac(mac_key, AsBytes(kText));
   if (!again.ok()) return again.status();
-  absl::StatusOr<Mac> other = session.SignHmac(mac_key, AsBytes(kKnownGoodAad));
+  absl::StatusOr<Mac> other = session.SignHmac(mac_key, AsBytes(kOtherText));
   if (!other.ok()) return other.status();
   if (*mac != *again || *mac == *other) {
     return absl::InternalError("HMAC in the token does not tell equal texts from different ones");
@@ -87,7 +54,9 @@ absl::Status TryKeys(Session& session) {
   if (!wrap.ok()) return Prefixed("generating an AES-256 key: ", wrap.status());
   const ScopedObject wrap_key(session, *wrap);
 
-  absl::Status status = TrySealKey(session, seal_key.get());
+  absl::StatusOr<Proof> proof = SealProof(session, seal_key.get(), kId);
+  absl::Status status = proof.status();
+  if (status.ok()) status = TrySealKey(session, seal_key.get(), kId, *proof);
   if (!status.ok()) return Prefixed("trying AES-GCM: ", status);
 
   absl::StatusOr<CK_OBJECT_HANDLE> generated = GenerateSecret(session, kTrialSecretBytes);

@@ -2,11 +2,9 @@
 #define STRONGROOM_HSM_INTERNAL_SELF_TEST_H_
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "hsm/internal/module.h"
 #include "hsm/internal/pkcs11.h"
 #include "hsm/internal/session.h"
-#include "hsm/internal/version_objects.h"
 
 namespace strongroom::hsm::internal {
 
@@ -19,16 +17,6 @@ absl::Status CheckMechanisms(const Module& module, CK_SLOT_ID slot);
 // Whether the token's flags let the PIN be tried: FAILED_PRECONDITION if there is none yet,
 // PERMISSION_DENIED if it is locked or one try from it.
 absl::Status CheckPinFlags(CK_FLAGS flags);
-
-// Seals something with a seal key, to be opened later.
-absl::StatusOr<KnownGood> SealKnownGood(Session& session, CK_OBJECT_HANDLE seal_key);
-// OK if that opens. A token that fails at it fails at anything.
-absl::Status OpenKnownGood(Session& session, CK_OBJECT_HANDLE seal_key,
-                           const KnownGood& known_good);
-
-// Seals and opens something known to be good with a seal key, and checks that another AAD does not
-// open it.
-absl::Status TrySealKey(Session& session, CK_OBJECT_HANDLE seal_key);
 
 // Makes a MAC and makes it again, and checks that another text has another one.
 absl::Status TryMacKey(Session& session, CK_OBJECT_HANDLE mac_key);

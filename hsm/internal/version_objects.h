@@ -1,11 +1,8 @@
 #ifndef STRONGROOM_HSM_INTERNAL_VERSION_OBJECTS_H_
 #define STRONGROOM_HSM_INTERNAL_VERSION_OBJECTS_H_
 
-#include <array>
 #include <atomic>
-#include <cstdint>
 #include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -14,17 +11,12 @@
 #include "absl/status/statusor.h"
 #include "hsm/internal/key_objects.h"
 #include "hsm/internal/pkcs11.h"
+#include "hsm/internal/proof.h"
 #include "hsm/internal/session.h"
 #include "hsm/version_keys.h"
 #include "platform/mutex.h"
 
 namespace strongroom::hsm::internal {
-
-// A ciphertext under a seal key that is known to open.
-struct KnownGood {
-  std::array<uint8_t, 12> iv;
-  std::string ciphertext;
-};
 
 // Where the two objects of a version are right now. Handles change when a token is reconnected.
 struct VersionHandles {
@@ -32,7 +24,8 @@ struct VersionHandles {
   std::atomic<CK_OBJECT_HANDLE> wrap_key = CK_INVALID_HANDLE;
 
   Mutex mu;
-  std::optional<KnownGood> known_good ABSL_GUARDED_BY(mu);
+  // None until it is made, or somebody says what it is.
+  std::optional<Proof> proof ABSL_GUARDED_BY(mu);
 };
 
 // What an object of a version is for: see KeyUse.

@@ -141,7 +141,42 @@ TEST_F(SealTest, ForgedCiphertextsDoNotUseUpTheKey) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_THAT(Unseal(sealed), StatusIs(absl::StatusCode::kInvalidArgument));
   }
-  EXPECT_LE(faults().Calls("C_Encrypt"), 1u);
+  // The keys came with their proof.
+  EXPECT_EQ(faults().Calls("C_Encrypt"), 0u);
+}
+
+TEST_F(SealTest, ForgedCiphertextUsesKeysOfUnknownProofOnce) {
+  ASSERT_OK_AND_ASSIGN(std::string sealed, Seal(kText));
+  sealed[0] ^= 1;
+  for (const std::string& no_proof : {std::string(), std::string("x"), std::string(54, 'x')}) {
+    ASSERT_OK_AND_ASSIGN(const VersionKeys found, token().FindVersionKeys(Id(1), kNoDeadline));
+    token().SetProof(found, no_proof);
+    faults().Reset();
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_THAT(token().Unseal(found, kIv, Bytes(kAad), sealed, kNoDeadline),
+                  StatusIs(absl::StatusCode::kInvalidArgument));
+      EXPECT_EQ(faults().Calls("C_Encrypt"), 1u);
+    }
+  }
+}
+
+TEST_F(SealTest, ForgedCiphertextDoesNotUseKeysWhoseProofIsSaid) {
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys made, token().CreateVersionKeys(Id(2), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const VersionKeys found, token().FindVersionKeys(Id(2), kNoDeadline));
+  token().SetProof(found, made.proof);
+  faults().Reset();
+  EXPECT_THAT(token().Unseal(found, kIv, Bytes(kAad), std::string(32, 'x'), kNoDeadline),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(faults().Calls("C_Encrypt"), 0u);
+}
+
+// It would make every ciphertext of that version look like a failure of the token's.
+TEST_F(SealTest, ProofOfOneVersionIsNoneOfAnother) {
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys other, token().CreateVersionKeys(Id(2), kNoDeadline));
+  ASSERT_OK_AND_ASSIGN(const VersionKeys found, token().FindVersionKeys(Id(1), kNoDeadline));
+  token().SetProof(found, other.proof);
+  EXPECT_THAT(token().Unseal(found, kIv, Bytes(kAad), std::string(32, 'x'), kNoDeadline),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 // To answer INVALID_ARGUMENT here would make somebody throw good data away.
@@ -206,9 +241,11 @@ TEST_F(SealTest, SessionThatIsGoneIsReplacedAndTheCallMadeAgain) {
 TEST_F(SealTest, SessionThatIsGoneAmidTheKnownGoodProbeIsReplaced) {
   ASSERT_OK_AND_ASSIGN(std::string sealed, Seal(kText));
   sealed[0] ^= 1;
+  ASSERT_OK_AND_ASSIGN(const VersionKeys found, token().FindVersionKeys(Id(1), kNoDeadline));
   faults().Reset();
   ASSERT_OK(faults().Apply("fail C_EncryptInit CKR_SESSION_HANDLE_INVALID call=1"));
-  EXPECT_THAT(Unseal(sealed), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(token().Unseal(found, kIv, Bytes(kAad), sealed, kNoDeadline),
+              StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_EQ(faults().Calls("C_OpenSession"), 1u);
 }
 

@@ -383,6 +383,43 @@ TEST_F(VersionKeysTest, CreationIsReadBackInANewSession) {
   EXPECT_EQ(faults().Calls("C_CloseSession"), 1u);
 }
 
+// Uses of a seal key are counted, and its proof counts as one.
+TEST_F(VersionKeysTest, CreationUsesTheSealKeyOnce) {
+  faults().Reset();
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys made, token().CreateVersionKeys(Id(7), kNoDeadline));
+  EXPECT_EQ(faults().Calls("C_Encrypt"), 1u);
+  EXPECT_EQ(made.keys.source(), KeySource::kGenerated);
+}
+
+// IV, ciphertext and tag under the seal key, with the version in the AAD: databases keep them.
+TEST_F(VersionKeysTest, ProofOpensForItsVersionOnly) {
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys made, token().CreateVersionKeys(Id(7), kNoDeadline));
+  std::string proof = made.proof;
+  ASSERT_EQ(proof.size(), 12u + 27u + 16u);
+  ASSERT_OK_AND_ASSIGN(const RawToken raw, OpenRaw());
+  const CK_OBJECT_HANDLE seal = FindRaw(raw, kSealLabel, Id(7)).at(0);
+  const auto open = [&](const ObjectId& id) {
+    std::string aad = absl::StrCat("strongroom proof ", RawId(id));
+    CK_GCM_PARAMS gcm = {};
+    gcm.iv_ptr = reinterpret_cast<unsigned char*>(proof.data());
+    gcm.iv_len = 12;
+    gcm.iv_bits = 96;
+    gcm.aad_ptr = reinterpret_cast<unsigned char*>(aad.data());
+    gcm.aad_len = aad.size();
+    gcm.tag_bits = 128;
+    CK_MECHANISM mechanism = {CKM_AES_GCM, &gcm, sizeof(gcm)};
+    EXPECT_EQ(raw.functions().C_DecryptInit(raw.session(), &mechanism, seal), CKR_OK);
+    std::string text(proof.size(), '\0');
+    CK_ULONG size = text.size();
+    const CK_RV rv = raw.functions().C_Decrypt(
+        raw.session(), reinterpret_cast<unsigned char*>(&proof[12]), proof.size() - 12,
+        reinterpret_cast<unsigned char*>(text.data()), &size);
+    return rv == CKR_OK ? text.substr(0, size) : "";
+  };
+  EXPECT_EQ(open(Id(7)), "strongroom known-good input");
+  EXPECT_EQ(open(Id(8)), "");
+}
+
 TEST_F(VersionKeysTest, CreationThatFailsAtAnyStepLeavesNothing) {
   for (const char* directive : {
            "fail C_GenerateKey CKR_DEVICE_MEMORY call=1",
