@@ -92,7 +92,7 @@ absl::StatusOr<Report> DescribeKey(const Client& client, const DescribeKeyArgume
 absl::StatusOr<Report> ListKeys(const Client& client, const ListArguments& arguments) {
   return ListPages<Key>(
       "keys", arguments.page, [](const Key& item) { return ToRecord(item); },
-      [&](const PageRequest& page) { return client.keys().List(page); });
+      [&](const PageRequest& page) { return client.keys().List({.page = page}); });
 }
 
 absl::StatusOr<Report> RotateKey(const Client& client, const KeyArguments& arguments) {

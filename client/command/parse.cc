@@ -417,7 +417,7 @@ with a file like
     command->add_option("--bytes", arguments->number_of_bytes,
                         "length, 1 to 1024; prevails over --key-spec [32]");
     command->add_option("--key-spec", arguments->key_spec,
-                        absl::StrCat("length by name: ", DataKeySpecNames(), " (classic)"));
+                        absl::StrCat("length by name: ", SpecNames<DataKeySpec>(), " (classic)"));
     AddContext(command, &arguments->binding);
     AddAad(command, &arguments->binding, " (instance)");
     AddAlgorithm(command, &arguments->algorithm);
@@ -457,7 +457,8 @@ with a file like
   void AddDataKeyPairOptions(CLI::App* command, DataKeyPairArguments* arguments) {
     AddKeyId(command, &arguments->key_id, "the sealing key: id, alias/NAME or ARN")->required();
     AddService(command, &arguments->service);
-    command->add_option("--spec", arguments->key_pair_spec, absl::StrCat(DataKeyPairSpecNames()))
+    command
+        ->add_option("--spec", arguments->key_pair_spec, absl::StrCat(SpecNames<DataKeyPairSpec>()))
         ->required();
     command->add_option("--format", arguments->key_format, "PEM or DER")->capture_default_str();
     AddContext(command, &arguments->binding);
