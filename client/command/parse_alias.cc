@@ -1,7 +1,7 @@
 #include <CLI/CLI.hpp>
 
+#include "client/command/alias.h"
 #include "client/command/grammar.h"
-#include "client/command/key.h"
 #include "client/command/nouns.h"
 #include "client/command/options.h"
 

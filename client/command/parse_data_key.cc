@@ -5,6 +5,7 @@
 #include "client/command/grammar.h"
 #include "client/command/nouns.h"
 #include "client/command/options.h"
+#include "client/command/private_key.h"
 #include "client/specs.h"
 
 namespace strongroom::command {
@@ -37,6 +38,73 @@ void AddDataKeyPairOptions(CLI::App* command, DataKeyPairArguments* arguments) {
   AddAuthority(command, &arguments->authority);
   AddCiphertextOut(command, &arguments->outputs);
   AddPublicKeyOut(command, &arguments->outputs);
+}
+
+// What all uses of a private key have.
+void AddPrivateKeyOptions(CLI::App* command, PrivateKeyArguments* arguments) {
+  AddFile(command, "--private-key-blob", &arguments->blob_file,
+          "the sealed private key, as `data-key-pair generate` wrote it to --ciphertext-out; - is "
+          "standard input")
+      ->required();
+  AddKeyId(command, &arguments->key_id, "the key that sealed it, to be compared with the blob's");
+  AddContext(command, &arguments->binding);
+  AddAad(command, &arguments->binding, "");
+  AddAuthority(command, &arguments->authority);
+  AddForce(command, &arguments->outputs);
+}
+
+void AddPrivateKeyCommands(const Grammar& grammar, CLI::App* group) {
+  {
+    auto [command, arguments] =
+        grammar.Add(group, "sign", "Sign with a pair's private key, inside the token (classic)",
+                    R"(  strongroom data-key-pair sign --private-key-blob k.blob --in message \
+      --algorithm RSASSA_PSS_SHA_256 --signature-out message.sig
+  strongroom data-key-pair sign --private-key-blob k.blob --digest-in message.sha256 \
+      --algorithm ECDSA_SHA_256 --format fixed --output json)",
+                    Sign);
+    AddPrivateKeyOptions(command, arguments);
+    AddFile(command, "--in", &arguments->input,
+            "the message, at most 4,096 bytes; - is standard input");
+    AddFile(command, "--digest-in", &arguments->digest,
+            "in place of --in: its digest, as it is; - is standard input");
+    command
+        ->add_option("--algorithm", arguments->algorithm,
+                     absl::StrCat("must fit the pair: ", SpecNames<SigningAlgorithm>()))
+        ->required();
+    command->add_option("--format", arguments->format,
+                        "of an ECDSA signature: der, or fixed (r and s, as in JWS) [der]");
+    AddFile(command, "--signature-out", &arguments->outputs.signature_file,
+            "write the signature to this file");
+  }
+  {
+    auto [command, arguments] = grammar.Add(
+        group, "decrypt", "Decrypt with an RSA pair's private key, inside the token (classic)",
+        R"(  strongroom data-key-pair decrypt --private-key-blob k.blob --in ciphertext \
+      --algorithm RSAES_OAEP_SHA_256 --plaintext-out plaintext)",
+        DecryptWithPair);
+    AddPrivateKeyOptions(command, arguments);
+    AddFile(command, "--in", &arguments->input,
+            "what was encrypted with the public key; - is standard input")
+        ->required();
+    command
+        ->add_option("--algorithm", arguments->algorithm,
+                     SpecNames<AsymmetricDecryptionAlgorithm>())
+        ->required();
+    AddPlaintextOut(command, &arguments->outputs, "--plaintext-out");
+  }
+  {
+    auto [command, arguments] = grammar.Add(
+        group, "derive",
+        "Agree on a secret (ECDH) with a curve pair's private key, inside the token (classic)",
+        R"(  strongroom data-key-pair derive --private-key-blob k.blob --public-key-in their.pub \
+      --shared-secret-out secret)",
+        DeriveSecret);
+    AddPrivateKeyOptions(command, arguments);
+    AddFile(command, "--public-key-in", &arguments->input,
+            "the other side's public key, of the same curve, DER or PEM; - is standard input")
+        ->required();
+    AddPlaintextOut(command, &arguments->outputs, "--plaintext-out,--shared-secret-out");
+  }
 }
 
 }  // namespace
@@ -98,6 +166,7 @@ void AddDataKeyPairCommands(const Grammar& grammar) {
     AddDataKeyPairOptions(command, arguments);
     AddForce(command, &arguments->outputs);
   }
+  AddPrivateKeyCommands(grammar, group);
 }
 
 }  // namespace strongroom::command
