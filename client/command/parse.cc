@@ -24,13 +24,15 @@ constexpr char kExitCodes[] = R"(Exit codes:
    3  invalid request, InvalidCiphertext among them
    4  no such key or alias
    5  not permitted
-   6  the key's state forbids it (disabled, for example)
+   6  the key's state forbids it (disabled or to be destroyed, for example)
    7  throttled, or a limit is reached
    8  service unavailable, not serving, or too slow
    9  internal error
   10  a local file or stream could not be read or written
+  11  `reencrypt` left files as they were
 
-Files are made for their owner only (0600) and never replaced without --force.
+Files are made for their owner only (0600) and never replaced without --force,
+but for `reencrypt`, which keeps their modes.
 In JSON, bytes are in base64. Options can stand before or after the command.)";
 
 // The whole command line: the options that all commands have, and the commands.

@@ -4,6 +4,7 @@
 #include "client/command/grammar.h"
 #include "client/command/nouns.h"
 #include "client/command/options.h"
+#include "client/command/reencrypt.h"
 
 namespace strongroom::command {
 
@@ -46,6 +47,42 @@ void AddCipherCommands(const Grammar& grammar) {
     AddAuthority(command, &arguments->authority);
     AddPlaintextOut(command, &arguments->outputs);
     AddForce(command, &arguments->outputs);
+  }
+  {
+    auto [command, arguments] = grammar.Add(
+        grammar.app(), "reencrypt",
+        "Seal the blobs in files again: under another key, the newest version of theirs, or "
+        "another context",
+        R"(  strongroom reencrypt --destination-key-id alias/orders --context order=42 k.blob
+  strongroom reencrypt --destination-key-id alias/orders --recursive blobs/ --dry-run
+  strongroom reencrypt --destination-key-id alias/new --out-dir new/ old/*.blob
+Each file is one blob, and rewritten in one step: it is either old or new, also after an
+interruption. Files of which it fails stay as they were and are listed; run it again for them.)",
+        ReEncrypt);
+    command
+        ->add_option("--destination-key-id", arguments->destination_key_id,
+                     "the key to seal under, with its newest version: id, alias/NAME or ARN")
+        ->required();
+    command->add_option("--source-key-id", arguments->source_key_id,
+                        "the key that sealed, to be compared with the blobs'");
+    AddRepeatable(command, "--context", &arguments->binding.context, "KEY=VALUE",
+                  "of the encryption context of both the old blobs and the new ones; repeatable");
+    AddRepeatable(command, "--source-context", &arguments->source_context, "KEY=VALUE",
+                  "of the old blobs' only; repeatable");
+    AddRepeatable(command, "--destination-context", &arguments->destination_context, "KEY=VALUE",
+                  "of the new blobs' only, which without it have none then; repeatable");
+    AddAad(command, &arguments->binding, " of the old blobs; the new ones have none");
+    AddAuthority(command, &arguments->authority);
+    AddRepeatable(command, "--recursive", &arguments->folders, "DIR",
+                  "all regular files in this folder and below; repeatable");
+    command
+        ->add_option("--out-dir", arguments->out_folder,
+                     "write the new blobs into this folder, and leave the files as they are")
+        ->type_name("DIR");
+    command->add_flag("--force", arguments->force, "replace files that are there, in --out-dir");
+    command->add_option("--parallel", arguments->parallel, "how many at a time: 1 to 64")
+        ->capture_default_str();
+    command->add_option("FILE", arguments->files, "a file with one blob");
   }
   auto [command, arguments] =
       grammar.Add(grammar.app(), "random", "Get random bytes from the token",
