@@ -17,6 +17,7 @@
 namespace strongroom::command {
 namespace {
 
+// The old file's name is not in it, for that may be as long as names can be.
 constexpr absl::string_view kMark = ".strongroom-";
 constexpr absl::string_view kUnique = "XXXXXX";
 
@@ -43,7 +44,7 @@ class Beside {
  public:
   explicit Beside(const std::string& path)
       : folder_(path.substr(0, path.rfind('/') + 1)),
-        name_(absl::StrCat(folder_, ".", path.substr(folder_.size()), kMark, kUnique)),
+        name_(absl::StrCat(folder_, kMark, kUnique)),
         file_(mkostemp(name_.data(), O_CLOEXEC)) {}
   ~Beside() {
     if (file_.get() >= 0 && !kept_) unlink(name_.c_str());
@@ -147,9 +148,7 @@ absl::Status WriteNewFile(const std::string& path, const FileRead& read, absl::s
 }
 
 bool IsLeftover(absl::string_view name) {
-  if (!absl::StartsWith(name, ".") || name.size() < kMark.size() + kUnique.size()) return false;
-  name.remove_suffix(kUnique.size());
-  return absl::EndsWith(name, kMark);
+  return absl::StartsWith(name, kMark) && name.size() == kMark.size() + kUnique.size();
 }
 
 }  // namespace strongroom::command
