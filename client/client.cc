@@ -26,6 +26,32 @@ static_assert(static_cast<int>(DataKeyPairSpec::kEcP521) == v1::DATA_KEY_PAIR_SP
 static_assert(static_cast<int>(DataKeyPairSpec::kEcP256k) == v1::DATA_KEY_PAIR_SPEC_EC_P256K);
 static_assert(static_cast<int>(KeyFormat::kPem) == v1::KEY_FORMAT_PEM);
 static_assert(static_cast<int>(KeyFormat::kDer) == v1::KEY_FORMAT_DER);
+static_assert(static_cast<int>(SigningAlgorithm::kRsassaPkcs1V15Sha256) ==
+              v1::SIGNING_ALGORITHM_RSASSA_PKCS1_V1_5_SHA_256);
+static_assert(static_cast<int>(SigningAlgorithm::kRsassaPkcs1V15Sha384) ==
+              v1::SIGNING_ALGORITHM_RSASSA_PKCS1_V1_5_SHA_384);
+static_assert(static_cast<int>(SigningAlgorithm::kRsassaPkcs1V15Sha512) ==
+              v1::SIGNING_ALGORITHM_RSASSA_PKCS1_V1_5_SHA_512);
+static_assert(static_cast<int>(SigningAlgorithm::kRsassaPssSha256) ==
+              v1::SIGNING_ALGORITHM_RSASSA_PSS_SHA_256);
+static_assert(static_cast<int>(SigningAlgorithm::kRsassaPssSha384) ==
+              v1::SIGNING_ALGORITHM_RSASSA_PSS_SHA_384);
+static_assert(static_cast<int>(SigningAlgorithm::kRsassaPssSha512) ==
+              v1::SIGNING_ALGORITHM_RSASSA_PSS_SHA_512);
+static_assert(static_cast<int>(SigningAlgorithm::kEcdsaSha256) ==
+              v1::SIGNING_ALGORITHM_ECDSA_SHA_256);
+static_assert(static_cast<int>(SigningAlgorithm::kEcdsaSha384) ==
+              v1::SIGNING_ALGORITHM_ECDSA_SHA_384);
+static_assert(static_cast<int>(SigningAlgorithm::kEcdsaSha512) ==
+              v1::SIGNING_ALGORITHM_ECDSA_SHA_512);
+static_assert(static_cast<int>(MessageType::kRaw) == v1::MESSAGE_TYPE_RAW);
+static_assert(static_cast<int>(MessageType::kDigest) == v1::MESSAGE_TYPE_DIGEST);
+static_assert(static_cast<int>(EcdsaSignatureFormat::kDer) == v1::ECDSA_SIGNATURE_FORMAT_DER);
+static_assert(static_cast<int>(EcdsaSignatureFormat::kFixed) == v1::ECDSA_SIGNATURE_FORMAT_FIXED);
+static_assert(static_cast<int>(AsymmetricDecryptionAlgorithm::kRsaesOaepSha256) ==
+              v1::ASYMMETRIC_DECRYPTION_ALGORITHM_RSAES_OAEP_SHA_256);
+static_assert(static_cast<int>(AsymmetricDecryptionAlgorithm::kRsaesOaepSha1) ==
+              v1::ASYMMETRIC_DECRYPTION_ALGORITHM_RSAES_OAEP_SHA_1);
 
 // The fields that all requests have.
 template <typename Request, typename Message>
@@ -52,6 +78,16 @@ Message PairMessage(const GenerateDataKeyPairRequest& request) {
   SetCommon(request, &message);
   message.set_key_pair_spec(static_cast<v1::DataKeyPairSpec>(request.key_pair_spec));
   message.set_key_format(static_cast<v1::KeyFormat>(request.key_format));
+  return message;
+}
+
+// Of what uses a pair's private key.
+template <typename Message, typename Request>
+Message PrivateKeyMessage(const Request& request) {
+  Message message;
+  SetCommon(request, &message);
+  message.set_private_key_ciphertext_blob(request.private_key_ciphertext_blob);
+  message.set_aad(request.aad);
   return message;
 }
 
@@ -188,6 +224,88 @@ absl::StatusOr<DecryptResult> Client::Decrypt(const DecryptRequest& request,
         .request_id = response.request_id(),
     };
   });
+}
+
+absl::StatusOr<ReEncryptResult> Client::ReEncrypt(const ReEncryptRequest& request,
+                                                  const CallOptions& call) const {
+  v1::ReEncryptRequest message;
+  message.set_ciphertext_blob(request.ciphertext_blob);
+  message.mutable_source_encryption_context()->insert(request.source_encryption_context.begin(),
+                                                      request.source_encryption_context.end());
+  message.set_source_aad(request.source_aad);
+  message.set_source_key_id(request.source_key_id);
+  message.set_destination_key_id(request.destination_key_id);
+  message.mutable_destination_encryption_context()->insert(
+      request.destination_encryption_context.begin(), request.destination_encryption_context.end());
+  message.mutable_grant_tokens()->Assign(request.grant_tokens.begin(), request.grant_tokens.end());
+  message.set_dry_run(request.dry_run);
+  return rpc_->kms.Call(&Stub::ReEncrypt, message, CallKind::kRepeatable, call, [](auto& response) {
+    return ReEncryptResult{
+        .ciphertext_blob = response.ciphertext_blob(),
+        .source_key_id = response.source_key_id(),
+        .source_key_version_id = response.source_key_version_id(),
+        .key_id = response.key_id(),
+        .key_version_id = response.key_version_id(),
+        .request_id = response.request_id(),
+    };
+  });
+}
+
+absl::StatusOr<SignWithDataKeyPairResult> Client::SignWithDataKeyPair(
+    const SignWithDataKeyPairRequest& request, const CallOptions& call) const {
+  auto message = PrivateKeyMessage<v1::SignWithDataKeyPairRequest>(request);
+  // What is signed may be secret, too.
+  const ScopedWipe wipe(message.mutable_message());
+  message.set_message(request.message.data(), request.message.size());
+  message.set_message_type(static_cast<v1::MessageType>(request.message_type));
+  message.set_signing_algorithm(static_cast<v1::SigningAlgorithm>(request.signing_algorithm));
+  message.set_ecdsa_signature_format(
+      static_cast<v1::EcdsaSignatureFormat>(request.ecdsa_signature_format));
+  return rpc_->kms.Call(
+      &Stub::SignWithDataKeyPair, message, CallKind::kRepeatable, call, [](auto& response) {
+        return SignWithDataKeyPairResult{
+            .key_id = response.key_id(),
+            .key_version_id = response.key_version_id(),
+            .signature = response.signature(),
+            .signing_algorithm = static_cast<SigningAlgorithm>(response.signing_algorithm()),
+            .key_pair_spec = static_cast<DataKeyPairSpec>(response.key_pair_spec()),
+            .request_id = response.request_id(),
+        };
+      });
+}
+
+absl::StatusOr<DecryptWithDataKeyPairResult> Client::DecryptWithDataKeyPair(
+    const DecryptWithDataKeyPairRequest& request, const CallOptions& call) const {
+  auto message = PrivateKeyMessage<v1::DecryptWithDataKeyPairRequest>(request);
+  message.set_ciphertext(request.ciphertext);
+  message.set_decryption_algorithm(
+      static_cast<v1::AsymmetricDecryptionAlgorithm>(request.decryption_algorithm));
+  return rpc_->kms.Call(
+      &Stub::DecryptWithDataKeyPair, message, CallKind::kRepeatable, call, [](auto& response) {
+        return DecryptWithDataKeyPairResult{
+            .key_id = response.key_id(),
+            .key_version_id = response.key_version_id(),
+            .plaintext = TakeSecret(response.mutable_plaintext()),
+            .decryption_algorithm =
+                static_cast<AsymmetricDecryptionAlgorithm>(response.decryption_algorithm()),
+            .request_id = response.request_id(),
+        };
+      });
+}
+
+absl::StatusOr<DeriveSharedSecretResult> Client::DeriveSharedSecret(
+    const DeriveSharedSecretRequest& request, const CallOptions& call) const {
+  auto message = PrivateKeyMessage<v1::DeriveSharedSecretRequest>(request);
+  message.set_public_key(request.public_key);
+  return rpc_->kms.Call(&Stub::DeriveSharedSecret, message, CallKind::kRepeatable, call,
+                        [](auto& response) {
+                          return DeriveSharedSecretResult{
+                              .key_id = response.key_id(),
+                              .key_version_id = response.key_version_id(),
+                              .shared_secret = TakeSecret(response.mutable_shared_secret()),
+                              .request_id = response.request_id(),
+                          };
+                        });
 }
 
 absl::StatusOr<RandomResult> Client::GenerateRandom(int32_t number_of_bytes,

@@ -111,6 +111,98 @@ struct DecryptResult {
   std::string request_id = {};
 };
 
+struct ReEncryptRequest {
+  std::string ciphertext_blob = {};
+  // What the blob was bound to: one of these, or neither.
+  EncryptionContext source_encryption_context = {};
+  std::string source_aad = {};
+  // If not empty, the blob must have been sealed under this key.
+  std::string source_key_id = {};
+  // The key to seal under; may be the blob's own.
+  std::string destination_key_id = {};
+  // Binds the new blob, in place of what the old one was bound to.
+  EncryptionContext destination_encryption_context = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
+};
+
+struct ReEncryptResult {
+  std::string ciphertext_blob = {};
+  // Which key and version had sealed.
+  std::string source_key_id = {};
+  std::string source_key_version_id = {};
+  // Which sealed.
+  std::string key_id = {};
+  std::string key_version_id = {};
+  std::string request_id = {};
+};
+
+// The requests to use a pair's private key open its blob as a DecryptRequest does; `key_id` and
+// `key_version_id` of their results are those that had sealed it.
+
+struct SignWithDataKeyPairRequest {
+  std::string private_key_ciphertext_blob = {};
+  std::string key_id = {};
+  EncryptionContext encryption_context = {};
+  std::string aad = {};
+  // The message, 1 to 4,096 bytes, or its digest; the caller's to keep during the call.
+  absl::Span<const uint8_t> message = {};
+  MessageType message_type = MessageType::kUnspecified;
+  // Must fit the pair's spec.
+  SigningAlgorithm signing_algorithm = SigningAlgorithm::kUnspecified;
+  EcdsaSignatureFormat ecdsa_signature_format = EcdsaSignatureFormat::kUnspecified;
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
+};
+
+struct SignWithDataKeyPairResult {
+  std::string key_id = {};
+  std::string key_version_id = {};
+  std::string signature = {};
+  SigningAlgorithm signing_algorithm = SigningAlgorithm::kUnspecified;
+  DataKeyPairSpec key_pair_spec = DataKeyPairSpec::kUnspecified;
+  std::string request_id = {};
+};
+
+struct DecryptWithDataKeyPairRequest {
+  std::string private_key_ciphertext_blob = {};
+  std::string key_id = {};
+  EncryptionContext encryption_context = {};
+  std::string aad = {};
+  // What was encrypted with the pair's public key: as many bytes as its modulus has.
+  std::string ciphertext = {};
+  AsymmetricDecryptionAlgorithm decryption_algorithm = AsymmetricDecryptionAlgorithm::kUnspecified;
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
+};
+
+struct DecryptWithDataKeyPairResult {
+  std::string key_id = {};
+  std::string key_version_id = {};
+  SecretBytes plaintext = {};
+  AsymmetricDecryptionAlgorithm decryption_algorithm = AsymmetricDecryptionAlgorithm::kUnspecified;
+  std::string request_id = {};
+};
+
+struct DeriveSharedSecretRequest {
+  std::string private_key_ciphertext_blob = {};
+  std::string key_id = {};
+  EncryptionContext encryption_context = {};
+  std::string aad = {};
+  // The other side's, of the same curve: X.509 SubjectPublicKeyInfo, DER or PEM.
+  std::string public_key = {};
+  std::vector<std::string> grant_tokens = {};
+  bool dry_run = false;
+};
+
+struct DeriveSharedSecretResult {
+  std::string key_id = {};
+  std::string key_version_id = {};
+  // The x-coordinate of the shared point. Derive keys from it (e.g. by HKDF); it is none itself.
+  SecretBytes shared_secret = {};
+  std::string request_id = {};
+};
+
 struct RandomResult {
   SecretBytes random = {};
   std::string request_id = {};
@@ -180,6 +272,21 @@ class Client {
   // Opens what any operation of this or of the instance service sealed.
   absl::StatusOr<DecryptResult> Decrypt(const DecryptRequest& request,
                                         const CallOptions& call = {}) const;
+  // Seals again what a blob holds: under another key, under the newest version of its own, or bound
+  // to another context. It stays in the service.
+  absl::StatusOr<ReEncryptResult> ReEncrypt(const ReEncryptRequest& request,
+                                            const CallOptions& call = {}) const;
+
+  // These use the private key of a pair inside the token: nobody sees it in the clear.
+  // UNIMPLEMENTED if the token cannot; INVALID_ARGUMENT if the pair is of another kind.
+  absl::StatusOr<SignWithDataKeyPairResult> SignWithDataKeyPair(
+      const SignWithDataKeyPairRequest& request, const CallOptions& call = {}) const;
+  // Of an RSA pair.
+  absl::StatusOr<DecryptWithDataKeyPairResult> DecryptWithDataKeyPair(
+      const DecryptWithDataKeyPairRequest& request, const CallOptions& call = {}) const;
+  // Of an elliptic-curve pair: ECDH (SP 800-56A section 5.7.1.2).
+  absl::StatusOr<DeriveSharedSecretResult> DeriveSharedSecret(
+      const DeriveSharedSecretRequest& request, const CallOptions& call = {}) const;
 
   // 1 to 1,024 bytes.
   absl::StatusOr<RandomResult> GenerateRandom(int32_t number_of_bytes,

@@ -14,6 +14,24 @@ using Stub = v1::KeyManagementService::StubInterface;
 
 static_assert(static_cast<int>(KeyState::kEnabled) == v1::KEY_STATE_ENABLED);
 static_assert(static_cast<int>(KeyState::kDisabled) == v1::KEY_STATE_DISABLED);
+static_assert(static_cast<int>(KeyState::kCreating) == v1::KEY_STATE_CREATING);
+static_assert(static_cast<int>(KeyState::kPendingDeletion) == v1::KEY_STATE_PENDING_DELETION);
+static_assert(static_cast<int>(KeyState::kPendingImport) == v1::KEY_STATE_PENDING_IMPORT);
+static_assert(static_cast<int>(KeyState::kUnavailable) == v1::KEY_STATE_UNAVAILABLE);
+static_assert(static_cast<int>(KeyOrigin::kToken) == v1::KEY_ORIGIN_TOKEN);
+static_assert(static_cast<int>(KeyOrigin::kExternal) == v1::KEY_ORIGIN_EXTERNAL);
+static_assert(static_cast<int>(ImportWrappingAlgorithm::kRsaesOaepSha256) ==
+              v1::IMPORT_WRAPPING_ALGORITHM_RSAES_OAEP_SHA_256);
+static_assert(static_cast<int>(ImportWrappingAlgorithm::kRsaesOaepSha1) ==
+              v1::IMPORT_WRAPPING_ALGORITHM_RSAES_OAEP_SHA_1);
+static_assert(static_cast<int>(ImportWrappingAlgorithm::kRsaAesKeyWrapSha256) ==
+              v1::IMPORT_WRAPPING_ALGORITHM_RSA_AES_KEY_WRAP_SHA_256);
+static_assert(static_cast<int>(ImportWrappingKeySpec::kRsa2048) ==
+              v1::IMPORT_WRAPPING_KEY_SPEC_RSA_2048);
+static_assert(static_cast<int>(ImportWrappingKeySpec::kRsa3072) ==
+              v1::IMPORT_WRAPPING_KEY_SPEC_RSA_3072);
+static_assert(static_cast<int>(ImportWrappingKeySpec::kRsa4096) ==
+              v1::IMPORT_WRAPPING_KEY_SPEC_RSA_4096);
 
 absl::Time ToTime(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
@@ -47,14 +65,22 @@ Grant ToItem(const v1::Grant& grant) {
 }
 
 Key ToItem(const v1::Key& key) {
-  return {
+  Key item{
       .key_id = key.key_id(),
       .state = static_cast<KeyState>(key.state()),
       .description = key.description(),
       .create_time = ToTime(key.create_time()),
       .initial_key_version_id = key.initial_key_version_id(),
       .primary_key_version_id = key.primary_key_version_id(),
+      .origin = static_cast<KeyOrigin>(key.origin()),
+      .tags = {key.tags().begin(), key.tags().end()},
+      .rotation_period_days = key.rotation_period_days(),
+      .primary_uses_left = key.primary_uses_left(),
+      .initial_uses_left = key.initial_uses_left(),
   };
+  if (key.has_next_rotation_time()) item.next_rotation_time = ToTime(key.next_rotation_time());
+  if (key.has_deletion_time()) item.deletion_time = ToTime(key.deletion_time());
+  return item;
 }
 
 KeyVersion ToItem(const v1::KeyVersion& version) {
@@ -64,6 +90,7 @@ KeyVersion ToItem(const v1::KeyVersion& version) {
       .number = version.number(),
       .create_time = ToTime(version.create_time()),
       .primary = version.primary(),
+      .uses_left = version.uses_left(),
   };
 }
 
@@ -140,6 +167,11 @@ absl::StatusOr<KeyResult> KeyManagementClient::Create(const CreateKeyRequest& re
   v1::CreateKeyRequest message;
   message.set_description(request.description);
   if (request.policy.has_value()) *message.mutable_policy() = ToMessage(*request.policy);
+  message.set_origin(static_cast<v1::KeyOrigin>(request.origin));
+  message.mutable_tags()->insert(request.tags.begin(), request.tags.end());
+  if (request.rotation_period_days.has_value()) {
+    message.set_rotation_period_days(*request.rotation_period_days);
+  }
   return rpc_->Call(&Stub::CreateKey, message, CallKind::kOnce, call, kToKeyResult);
 }
 
@@ -150,10 +182,15 @@ absl::StatusOr<KeyResult> KeyManagementClient::Describe(const DescribeKeyRequest
   return rpc_->Call(&Stub::DescribeKey, message, CallKind::kRepeatable, call, kToKeyResult);
 }
 
-absl::StatusOr<Page<Key>> KeyManagementClient::List(const PageRequest& request,
+absl::StatusOr<Page<Key>> KeyManagementClient::List(const ListKeysRequest& request,
                                                     const CallOptions& call) const {
-  return rpc_->Call(&Stub::ListKeys, WithPage<v1::ListKeysRequest>(request), CallKind::kRepeatable,
-                    call, [](auto& response) { return ToPage(response.keys(), response); });
+  auto message = WithPage<v1::ListKeysRequest>(request.page);
+  for (const KeyState state : request.states) {
+    message.add_states(static_cast<v1::KeyState>(state));
+  }
+  message.mutable_tags()->insert(request.tags.begin(), request.tags.end());
+  return rpc_->Call(&Stub::ListKeys, message, CallKind::kRepeatable, call,
+                    [](auto& response) { return ToPage(response.keys(), response); });
 }
 
 absl::StatusOr<KeyVersionResult> KeyManagementClient::CreateVersion(const std::string& key_id,
@@ -183,6 +220,81 @@ absl::StatusOr<KeyResult> KeyManagementClient::Disable(const std::string& key_id
                                                        const CallOptions& call) const {
   return rpc_->Call(&Stub::DisableKey, WithKeyId<v1::DisableKeyRequest>(key_id), CallKind::kOnce,
                     call, kToKeyResult);
+}
+
+absl::StatusOr<KeyResult> KeyManagementClient::UpdateDescription(
+    const UpdateKeyDescriptionRequest& request, const CallOptions& call) const {
+  auto message = WithKeyId<v1::UpdateKeyDescriptionRequest>(request.key_id);
+  message.set_description(request.description);
+  return rpc_->Call(&Stub::UpdateKeyDescription, message, CallKind::kOnce, call, kToKeyResult);
+}
+
+absl::StatusOr<KeyResult> KeyManagementClient::Tag(const TagKeyRequest& request,
+                                                   const CallOptions& call) const {
+  auto message = WithKeyId<v1::TagKeyRequest>(request.key_id);
+  message.mutable_tags()->insert(request.tags.begin(), request.tags.end());
+  return rpc_->Call(&Stub::TagKey, message, CallKind::kOnce, call, kToKeyResult);
+}
+
+absl::StatusOr<KeyResult> KeyManagementClient::Untag(const UntagKeyRequest& request,
+                                                     const CallOptions& call) const {
+  auto message = WithKeyId<v1::UntagKeyRequest>(request.key_id);
+  message.mutable_tag_names()->Assign(request.tag_names.begin(), request.tag_names.end());
+  return rpc_->Call(&Stub::UntagKey, message, CallKind::kOnce, call, kToKeyResult);
+}
+
+absl::StatusOr<KeyResult> KeyManagementClient::UpdateRotationPolicy(
+    const UpdateRotationPolicyRequest& request, const CallOptions& call) const {
+  auto message = WithKeyId<v1::UpdateRotationPolicyRequest>(request.key_id);
+  // 0 is sent, for "not given" is something else.
+  message.set_rotation_period_days(request.rotation_period_days);
+  return rpc_->Call(&Stub::UpdateRotationPolicy, message, CallKind::kOnce, call, kToKeyResult);
+}
+
+absl::StatusOr<KeyResult> KeyManagementClient::ScheduleDeletion(
+    const ScheduleKeyDeletionRequest& request, const CallOptions& call) const {
+  auto message = WithKeyId<v1::ScheduleKeyDeletionRequest>(request.key_id);
+  message.set_pending_window_days(request.pending_window_days);
+  return rpc_->Call(&Stub::ScheduleKeyDeletion, message, CallKind::kOnce, call, kToKeyResult);
+}
+
+absl::StatusOr<KeyResult> KeyManagementClient::CancelDeletion(const std::string& key_id,
+                                                              const CallOptions& call) const {
+  return rpc_->Call(&Stub::CancelKeyDeletion, WithKeyId<v1::CancelKeyDeletionRequest>(key_id),
+                    CallKind::kOnce, call, kToKeyResult);
+}
+
+absl::StatusOr<ImportParameters> KeyManagementClient::GetParametersForImport(
+    const GetParametersForImportRequest& request, const CallOptions& call) const {
+  auto message = WithKeyId<v1::GetParametersForImportRequest>(request.key_id);
+  message.set_wrapping_algorithm(
+      static_cast<v1::ImportWrappingAlgorithm>(request.wrapping_algorithm));
+  message.set_wrapping_key_spec(static_cast<v1::ImportWrappingKeySpec>(request.wrapping_key_spec));
+  return rpc_->Call(&Stub::GetParametersForImport, message, CallKind::kOncePair, call,
+                    [](auto& response) {
+                      return ImportParameters{
+                          .key_id = response.key_id(),
+                          .public_key = response.public_key(),
+                          .import_token = response.import_token(),
+                          .expire_time = ToTime(response.expire_time()),
+                          .request_id = response.request_id(),
+                      };
+                    });
+}
+
+absl::StatusOr<KeyResult> KeyManagementClient::ImportMaterial(
+    const ImportKeyMaterialRequest& request, const CallOptions& call) const {
+  auto message = WithKeyId<v1::ImportKeyMaterialRequest>(request.key_id);
+  message.set_import_token(request.import_token);
+  message.set_encrypted_key_material(request.encrypted_key_material);
+  return rpc_->Call(&Stub::ImportKeyMaterial, message, CallKind::kOncePair, call, kToKeyResult);
+}
+
+absl::StatusOr<KeyResult> KeyManagementClient::DeleteMaterial(const std::string& key_id,
+                                                              const CallOptions& call) const {
+  return rpc_->Call(&Stub::DeleteImportedKeyMaterial,
+                    WithKeyId<v1::DeleteImportedKeyMaterialRequest>(key_id), CallKind::kOnce, call,
+                    kToKeyResult);
 }
 
 absl::StatusOr<AliasResult> KeyManagementClient::CreateAlias(const AliasRequest& request,

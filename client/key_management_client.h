@@ -2,6 +2,7 @@
 #define STRONGROOM_CLIENT_KEY_MANAGEMENT_CLIENT_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/time/time.h"
 #include "client/client_options.h"
 #include "client/key_policy.h"
+#include "client/specs.h"
 #include "platform/secret_bytes.h"
 
 namespace grpc {
@@ -18,14 +20,6 @@ class Channel;
 }  // namespace grpc
 
 namespace strongroom {
-
-enum class KeyState {
-  // Not in an answer of a service that this client knows.
-  kUnspecified = 0,
-  kEnabled = 1,
-  // Neither seals nor opens.
-  kDisabled = 2,
-};
 
 // A master key. Ids are UUIDs in lower case.
 struct Key {
@@ -37,6 +31,17 @@ struct Key {
   std::string initial_key_version_id = {};
   // The newest version: seals for everything else.
   std::string primary_key_version_id = {};
+  KeyOrigin origin = KeyOrigin::kUnspecified;
+  std::map<std::string, std::string> tags = {};
+  // How many days after the primary version was made the service rotates the key by itself; 0 if
+  // it does not. The other is when that is due.
+  int32_t rotation_period_days = 0;
+  std::optional<absl::Time> next_rotation_time = std::nullopt;
+  // When it will be destroyed. Only for kPendingDeletion.
+  std::optional<absl::Time> deletion_time = std::nullopt;
+  // How often these versions may seal yet.
+  int64_t primary_uses_left = 0;
+  int64_t initial_uses_left = 0;
 };
 
 struct KeyVersion {
@@ -46,6 +51,8 @@ struct KeyVersion {
   int32_t number = 0;
   absl::Time create_time = absl::UnixEpoch();
   bool primary = false;
+  // How often it may seal yet.
+  int64_t uses_left = 0;
 };
 
 struct Alias {
@@ -100,6 +107,16 @@ struct CreateGrantResult {
   SecretBytes grant_token = {};
   std::string request_id = {};
 };
+struct ImportParameters {
+  std::string key_id = {};
+  // Wrap the material under this: X.509 SubjectPublicKeyInfo, DER.
+  std::string public_key = {};
+  // For ImportMaterial.
+  std::string import_token = {};
+  // Until when both serve.
+  absl::Time expire_time = absl::UnixEpoch();
+  std::string request_id = {};
+};
 // Of what has nothing to tell but that it is done.
 struct DoneResult {
   std::string request_id = {};
@@ -124,6 +141,55 @@ struct CreateKeyRequest {
   std::string description = {};
   // Refused as by PutPolicy.
   std::optional<KeyPolicy> policy = std::nullopt;
+  KeyOrigin origin = KeyOrigin::kUnspecified;
+  // At most 50; names of 1 to 128 characters, values of 0 to 256.
+  std::map<std::string, std::string> tags = {};
+  // As for UpdateRotationPolicy; nullopt leaves it to the service's configuration.
+  std::optional<int32_t> rotation_period_days = std::nullopt;
+};
+struct ListKeysRequest {
+  // Only keys in one of these states; in any if empty.
+  std::vector<KeyState> states = {};
+  // Only keys with all of these tags.
+  std::map<std::string, std::string> tags = {};
+  PageRequest page = {};
+};
+struct UpdateKeyDescriptionRequest {
+  std::string key_id = {};
+  // At most 8,192 bytes.
+  std::string description = {};
+};
+struct TagKeyRequest {
+  std::string key_id = {};
+  // At least one.
+  std::map<std::string, std::string> tags = {};
+};
+struct UntagKeyRequest {
+  std::string key_id = {};
+  // At least one.
+  std::vector<std::string> tag_names = {};
+};
+struct UpdateRotationPolicyRequest {
+  std::string key_id = {};
+  // 1 to 2,560; 0 for no rotation by time.
+  int32_t rotation_period_days = 0;
+};
+struct ScheduleKeyDeletionRequest {
+  std::string key_id = {};
+  // 7 to 30; 0 leaves it to the service.
+  int32_t pending_window_days = 0;
+};
+struct GetParametersForImportRequest {
+  std::string key_id = {};
+  ImportWrappingAlgorithm wrapping_algorithm = ImportWrappingAlgorithm::kUnspecified;
+  ImportWrappingKeySpec wrapping_key_spec = ImportWrappingKeySpec::kUnspecified;
+};
+struct ImportKeyMaterialRequest {
+  std::string key_id = {};
+  // From GetParametersForImport.
+  std::string import_token = {};
+  // 32 bytes, wrapped under its public key by its algorithm.
+  std::string encrypted_key_material = {};
 };
 struct DescribeKeyRequest {
   std::string key_id = {};
@@ -190,13 +256,15 @@ class KeyManagementClient {
   KeyManagementClient(const KeyManagementClient&) = delete;
   KeyManagementClient& operator=(const KeyManagementClient&) = delete;
 
-  // Generates a master key with one version. It is enabled.
+  // Generates a master key with one version. It is enabled. With KeyOrigin::kExternal nothing is
+  // generated, and it waits for its material (kPendingImport).
   absl::StatusOr<KeyResult> Create(const CreateKeyRequest& request,
                                    const CallOptions& call = {}) const;
   absl::StatusOr<KeyResult> Describe(const DescribeKeyRequest& request,
                                      const CallOptions& call = {}) const;
-  // All keys, oldest first.
-  absl::StatusOr<Page<Key>> List(const PageRequest& request = {},
+  // Keys, oldest first. A page may be empty and still be followed by another: the last one is that
+  // without a `next_page_token`.
+  absl::StatusOr<Page<Key>> List(const ListKeysRequest& request = {},
                                  const CallOptions& call = {}) const;
 
   // Rotates now: the new version becomes the primary one. What older ones sealed still opens.
@@ -209,6 +277,36 @@ class KeyManagementClient {
   // Changing a key to the state it is in is no error.
   absl::StatusOr<KeyResult> Enable(const std::string& key_id, const CallOptions& call = {}) const;
   absl::StatusOr<KeyResult> Disable(const std::string& key_id, const CallOptions& call = {}) const;
+
+  absl::StatusOr<KeyResult> UpdateDescription(const UpdateKeyDescriptionRequest& request,
+                                              const CallOptions& call = {}) const;
+  // Tags of the same names get the new values. RESOURCE_EXHAUSTED, Reason::kLimitExceeded, over 50.
+  absl::StatusOr<KeyResult> Tag(const TagKeyRequest& request, const CallOptions& call = {}) const;
+  // Names that the key does not have do no harm.
+  absl::StatusOr<KeyResult> Untag(const UntagKeyRequest& request,
+                                  const CallOptions& call = {}) const;
+  // How often the service rotates the key by itself, counted from when the primary version was
+  // made.
+  absl::StatusOr<KeyResult> UpdateRotationPolicy(const UpdateRotationPolicyRequest& request,
+                                                 const CallOptions& call = {}) const;
+
+  // Has the key destroyed after a waiting time, and with it whatever is sealed under it. Until then
+  // it neither seals nor opens, and CancelDeletion brings it back: disabled, or kPendingImport.
+  absl::StatusOr<KeyResult> ScheduleDeletion(const ScheduleKeyDeletionRequest& request,
+                                             const CallOptions& call = {}) const;
+  absl::StatusOr<KeyResult> CancelDeletion(const std::string& key_id,
+                                           const CallOptions& call = {}) const;
+
+  // For keys of KeyOrigin::kExternal, of others UNIMPLEMENTED: how to wrap their material. What an
+  // earlier call for the key returned becomes void. Has the timeout of pairs.
+  absl::StatusOr<ImportParameters> GetParametersForImport(
+      const GetParametersForImportRequest& request, const CallOptions& call = {}) const;
+  // The key is enabled when this returns. Has the timeout of pairs.
+  absl::StatusOr<KeyResult> ImportMaterial(const ImportKeyMaterialRequest& request,
+                                           const CallOptions& call = {}) const;
+  // Destroys the material in the token. The key works again once the same is imported again.
+  absl::StatusOr<KeyResult> DeleteMaterial(const std::string& key_id,
+                                           const CallOptions& call = {}) const;
 
   absl::StatusOr<AliasResult> CreateAlias(const AliasRequest& request,
                                           const CallOptions& call = {}) const;

@@ -30,7 +30,8 @@ double Jitter() {
 
 absl::Duration TimeoutOf(const ClientOptions& client, CallKind kind, const CallOptions& call) {
   if (call.timeout.has_value()) return *call.timeout;
-  return kind == CallKind::kRepeatablePair ? client.pair_timeout : client.timeout;
+  const bool pair = kind == CallKind::kRepeatablePair || kind == CallKind::kOncePair;
+  return pair ? client.pair_timeout : client.timeout;
 }
 
 // In monotonic time: setting the machine's clock does not end a call.
@@ -75,6 +76,7 @@ absl::Status CallWithRetries(const ClientOptions& client, CallKind kind, const C
   }
   const Deadline deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
   RetrySchedule schedule(client.retry, deadline);
+  const bool once = kind == CallKind::kOnce || kind == CallKind::kOncePair;
   while (true) {
     grpc::ClientContext context;
     context.set_deadline(GrpcDeadline(deadline));
@@ -83,7 +85,7 @@ absl::Status CallWithRetries(const ClientOptions& client, CallKind kind, const C
     }
     if (metadata.dry_run) context.AddMetadata(kDryRunHeader, "true");
     absl::Status status = FromGrpcStatus(attempt(&context));
-    if (status.ok() || kind == CallKind::kOnce) return status;
+    if (status.ok() || once) return status;
     const std::optional<absl::Duration> delay =
         schedule.NextDelay(status, std::chrono::steady_clock::now(), Jitter());
     if (!delay.has_value()) return status;

@@ -26,9 +26,10 @@ enum class CallKind {
   // The same, and it generates a pair.
   kRepeatablePair,
   // It changes keys, aliases, policies or grants: sent once. UNAVAILABLE can mean that the change
-  // was made and the
-  // answer lost; only the caller can tell what to do then.
+  // was made and the answer lost; only the caller can tell what to do then.
   kOnce,
+  // The same, and the token generates a pair or uses one for it.
+  kOncePair,
 };
 
 // What the messages of the instance family have no fields for: it goes beside them, as metadata.

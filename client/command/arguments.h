@@ -1,12 +1,19 @@
 #ifndef STRONGROOM_CLIENT_COMMAND_ARGUMENTS_H_
 #define STRONGROOM_CLIENT_COMMAND_ARGUMENTS_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
 #include "client/client.h"
+#include "client/command/exit_code.h"
+#include "client/specs.h"
 
 namespace strongroom::command {
 
@@ -50,6 +57,16 @@ absl::StatusOr<EncryptionContext> ContextOf(const Binding& binding);
 
 // The bytes of --aad or of the file of --aad-file.
 absl::StatusOr<std::string> AadOf(const Binding& binding);
+
+// Understands the name of an enumeration's value (client/specs.h) in any case, and with hyphens for
+// underscores: "pending-deletion". A usage error that lists the names.
+template <typename Spec>
+absl::StatusOr<Spec> ParseName(absl::string_view flag, absl::string_view text) {
+  const std::string name = absl::AsciiStrToUpper(absl::StrReplaceAll(text, {{"-", "_"}}));
+  const std::optional<Spec> spec = SpecFromName<Spec>(name);
+  if (spec.has_value()) return *spec;
+  return UsageError(absl::StrCat(flag, " is one of ", SpecNames<Spec>(), ", not \"", text, "\""));
+}
 
 // Reads grant tokens, one a file, without the newline at its end. A local error, which does not
 // show it, for a file that others may read or that holds no token.

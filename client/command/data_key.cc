@@ -67,9 +67,9 @@ absl::StatusOr<GenerateDataKeyRequest> ClassicDataKeyRequest(const DataKeyArgume
       .dry_run = arguments.authority.dry_run,
   };
   if (!arguments.key_spec.empty()) {
-    const std::optional<DataKeySpec> spec = DataKeySpecFromName(arguments.key_spec);
+    const std::optional<DataKeySpec> spec = SpecFromName<DataKeySpec>(arguments.key_spec);
     if (!spec.has_value()) {
-      return UsageError(absl::StrCat("--key-spec is one of ", DataKeySpecNames(), ", not \"",
+      return UsageError(absl::StrCat("--key-spec is one of ", SpecNames<DataKeySpec>(), ", not \"",
                                      arguments.key_spec, "\""));
     }
     request.key_spec = *spec;
@@ -117,12 +117,12 @@ absl::StatusOr<InstanceDataKey> GenerateByClassic(const Client& client,
 }
 
 absl::Status CheckPairNames(const DataKeyPairArguments& arguments) {
-  if (!DataKeyPairSpecFromName(arguments.key_pair_spec).has_value()) {
-    return UsageError(absl::StrCat("--spec is one of ", DataKeyPairSpecNames(), ", not \"",
+  if (!SpecFromName<DataKeyPairSpec>(arguments.key_pair_spec).has_value()) {
+    return UsageError(absl::StrCat("--spec is one of ", SpecNames<DataKeyPairSpec>(), ", not \"",
                                    arguments.key_pair_spec, "\""));
   }
-  if (!KeyFormatFromName(arguments.key_format).has_value()) {
-    return UsageError(absl::StrCat("--format is one of ", KeyFormatNames(), ", not \"",
+  if (!SpecFromName<KeyFormat>(arguments.key_format).has_value()) {
+    return UsageError(absl::StrCat("--format is one of ", SpecNames<KeyFormat>(), ", not \"",
                                    arguments.key_format, "\""));
   }
   return absl::OkStatus();
@@ -136,8 +136,8 @@ absl::StatusOr<InstanceDataKeyPair> PairByClassic(const Client& client,
   if (!read.ok()) return read.status();
   const GenerateDataKeyPairRequest request{
       .key_id = arguments.key_id,
-      .key_pair_spec = *DataKeyPairSpecFromName(arguments.key_pair_spec),
-      .key_format = *KeyFormatFromName(arguments.key_format),
+      .key_pair_spec = *SpecFromName<DataKeyPairSpec>(arguments.key_pair_spec),
+      .key_format = *SpecFromName<KeyFormat>(arguments.key_format),
       .encryption_context = std::move(read->context),
       .grant_tokens = std::move(read->grant_tokens),
       .dry_run = arguments.authority.dry_run,
@@ -149,7 +149,7 @@ absl::StatusOr<InstanceDataKeyPair> PairByClassic(const Client& client,
   return InstanceDataKeyPair{.sealed = {
                                  .key_id = pair->key_id,
                                  .key_version_id = pair->key_version_id,
-                                 .key_pair_spec = DataKeyPairSpecName(pair->key_pair_spec),
+                                 .key_pair_spec = SpecName(pair->key_pair_spec),
                                  .public_key = pair->public_key,
                                  .private_key_ciphertext_blob = pair->private_key_ciphertext_blob,
                                  .request_id = pair->request_id,
@@ -218,7 +218,7 @@ absl::StatusOr<Report> Pair(const Client& client, const DataKeyPairArguments& ar
   status = outputs.Ciphertext(pair->sealed.private_key_ciphertext_blob, &report.record);
   if (status.ok()) {
     status = outputs.PublicKey(pair->sealed.public_key,
-                               KeyFormatFromName(arguments.key_format) == KeyFormat::kPem,
+                               SpecFromName<KeyFormat>(arguments.key_format) == KeyFormat::kPem,
                                &report.record);
   }
   if (status.ok() && returns_plaintext) {

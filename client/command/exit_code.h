@@ -20,9 +20,10 @@ enum class ExitCode {
   kNotFound = 4,
   // PERMISSION_DENIED, UNAUTHENTICATED
   kPermission = 5,
-  // FAILED_PRECONDITION, ALREADY_EXISTS, ABORTED: a disabled key, for example.
+  // FAILED_PRECONDITION, ALREADY_EXISTS, ABORTED: a key that is disabled or to be
+  // destroyed, for example.
   kPrecondition = 6,
-  // RESOURCE_EXHAUSTED
+  // RESOURCE_EXHAUSTED: throttled, no uses of a key left, too many tags or grants.
   kLimit = 7,
   // UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED; or the service is not serving.
   kUnavailable = 8,
@@ -30,6 +31,8 @@ enum class ExitCode {
   kInternal = 9,
   // A file or a standard stream of this machine could not be read or written.
   kLocal = 10,
+  // `reencrypt` left files as they were: each is in its report, or it was interrupted.
+  kPartly = 11,
 };
 
 // Errors that the command finds by itself are statuses like the service's, marked.

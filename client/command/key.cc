@@ -1,38 +1,21 @@
 #include "client/command/key.h"
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "client/command/arguments.h"
+#include "client/command/exit_code.h"
+#include "client/command/key_record.h"
 #include "client/command/list_pages.h"
 #include "client/command/policy.h"
+#include "client/specs.h"
 
 namespace strongroom::command {
 namespace {
-
-std::string StateName(KeyState state) {
-  switch (state) {
-    case KeyState::kEnabled:
-      return "ENABLED";
-    case KeyState::kDisabled:
-      return "DISABLED";
-    default:
-      return "UNKNOWN";
-  }
-}
-
-Record ToRecord(const Key& key) {
-  Record record;
-  record.Text("key_id", key.key_id)
-      .Text("state", StateName(key.state))
-      .Time("create_time", key.create_time)
-      .Text("initial_key_version_id", key.initial_key_version_id)
-      .Text("primary_key_version_id", key.primary_key_version_id)
-      .Text("description", key.description);
-  return record;
-}
 
 Record ToRecord(const KeyVersion& version) {
   Record record;
@@ -40,16 +23,8 @@ Record ToRecord(const KeyVersion& version) {
       .Text("key_id", version.key_id)
       .Number("number", version.number)
       .Flag("primary", version.primary)
+      .Number("uses_left", version.uses_left)
       .Time("create_time", version.create_time);
-  return record;
-}
-
-Record ToRecord(const Alias& alias) {
-  Record record;
-  record.Text("alias_name", alias.alias_name)
-      .Text("key_id", alias.key_id)
-      .Time("create_time", alias.create_time)
-      .Time("update_time", alias.update_time);
   return record;
 }
 
@@ -59,40 +34,51 @@ Report ToReport(Record record, const std::string& request_id) {
   return report;
 }
 
-absl::StatusOr<Report> ToReport(const absl::StatusOr<KeyResult>& result) {
-  if (!result.ok()) return result.status();
-  return ToReport(ToRecord(result->key), result->request_id);
-}
-
-absl::StatusOr<Report> ToReport(const absl::StatusOr<AliasResult>& result) {
-  if (!result.ok()) return result.status();
-  return ToReport(ToRecord(result->alias), result->request_id);
-}
-
 }  // namespace
 
 absl::StatusOr<Report> CreateKey(const Client& client, std::istream& in,
                                  const CreateKeyArguments& arguments) {
-  CreateKeyRequest request{.description = arguments.description};
+  CreateKeyRequest request{
+      .description = arguments.description,
+      .rotation_period_days = arguments.rotation_days,
+  };
+  if (!arguments.origin.empty()) {
+    absl::StatusOr<KeyOrigin> origin = ParseName<KeyOrigin>("--origin", arguments.origin);
+    if (!origin.ok()) return origin.status();
+    request.origin = *origin;
+  }
+  absl::StatusOr<std::map<std::string, std::string>> tags = ParseContext("--tag", arguments.tags);
+  if (!tags.ok()) return tags.status();
+  request.tags = *std::move(tags);
   if (!arguments.policy_file.empty()) {
     absl::StatusOr<KeyPolicy> policy = ReadPolicy(arguments.policy_file, in);
     if (!policy.ok()) return policy.status();
     request.policy = *std::move(policy);
   }
-  return ToReport(client.keys().Create(request));
+  return KeyReport(client.keys().Create(request));
 }
 
 absl::StatusOr<Report> DescribeKey(const Client& client, const DescribeKeyArguments& arguments) {
   absl::StatusOr<std::vector<std::string>> tokens = ReadGrantTokens(arguments.grant_token_files);
   if (!tokens.ok()) return tokens.status();
-  return ToReport(
+  return KeyReport(
       client.keys().Describe({.key_id = arguments.key_id, .grant_tokens = *std::move(tokens)}));
 }
 
-absl::StatusOr<Report> ListKeys(const Client& client, const ListArguments& arguments) {
-  return ListPages<Key>(
-      "keys", arguments.page, [](const Key& item) { return ToRecord(item); },
-      [&](const PageRequest& page) { return client.keys().List(page); });
+absl::StatusOr<Report> ListKeys(const Client& client, const ListKeysArguments& arguments) {
+  ListKeysRequest request;
+  for (const std::string& name : arguments.states) {
+    absl::StatusOr<KeyState> state = ParseName<KeyState>("--state", name);
+    if (!state.ok()) return state.status();
+    request.states.push_back(*state);
+  }
+  absl::StatusOr<std::map<std::string, std::string>> tags = ParseContext("--tag", arguments.tags);
+  if (!tags.ok()) return tags.status();
+  request.tags = *std::move(tags);
+  return ListPages<Key>("keys", arguments.page, KeyRecordInList, [&](const PageRequest& page) {
+    request.page = page;
+    return client.keys().List(request);
+  });
 }
 
 absl::StatusOr<Report> RotateKey(const Client& client, const KeyArguments& arguments) {
@@ -101,7 +87,8 @@ absl::StatusOr<Report> RotateKey(const Client& client, const KeyArguments& argum
   return ToReport(ToRecord(result->key_version), result->request_id);
 }
 
-absl::StatusOr<Report> ListKeyVersions(const Client& client, const ListArguments& arguments) {
+absl::StatusOr<Report> ListKeyVersions(const Client& client,
+                                       const ListKeyVersionsArguments& arguments) {
   return ListPages<KeyVersion>(
       "key_versions", arguments.page, [](const KeyVersion& item) { return ToRecord(item); },
       [&](const PageRequest& page) {
@@ -110,35 +97,54 @@ absl::StatusOr<Report> ListKeyVersions(const Client& client, const ListArguments
 }
 
 absl::StatusOr<Report> EnableKey(const Client& client, const KeyArguments& arguments) {
-  return ToReport(client.keys().Enable(arguments.key_id));
+  return KeyReport(client.keys().Enable(arguments.key_id));
 }
 
 absl::StatusOr<Report> DisableKey(const Client& client, const KeyArguments& arguments) {
-  return ToReport(client.keys().Disable(arguments.key_id));
+  return KeyReport(client.keys().Disable(arguments.key_id));
 }
 
-absl::StatusOr<Report> CreateAlias(const Client& client, const AliasRequest& arguments) {
-  return ToReport(client.keys().CreateAlias(arguments));
+absl::StatusOr<Report> UpdateKey(const Client& client, const UpdateKeyArguments& arguments) {
+  return KeyReport(client.keys().UpdateDescription(
+      {.key_id = arguments.key_id, .description = arguments.description}));
 }
 
-absl::StatusOr<Report> UpdateAlias(const Client& client, const AliasRequest& arguments) {
-  return ToReport(client.keys().UpdateAlias(arguments));
+absl::StatusOr<Report> TagKey(const Client& client, const TagArguments& arguments) {
+  absl::StatusOr<std::map<std::string, std::string>> tags = ParseContext("--tag", arguments.tags);
+  if (!tags.ok()) return tags.status();
+  return KeyReport(client.keys().Tag({.key_id = arguments.key_id, .tags = *std::move(tags)}));
 }
 
-absl::StatusOr<Report> DeleteAlias(const Client& client, const AliasRequest& arguments) {
-  absl::StatusOr<DeleteAliasResult> result = client.keys().DeleteAlias(arguments.alias_name);
-  if (!result.ok()) return result.status();
-  Record record;
-  record.Text("alias_name", arguments.alias_name);
-  return ToReport(std::move(record), result->request_id);
+absl::StatusOr<Report> UntagKey(const Client& client, const TagArguments& arguments) {
+  for (const std::string& name : arguments.tags) {
+    // The service would find no tag of this name, and all would seem well.
+    if (name.find('=') != std::string::npos) {
+      return UsageError(absl::StrCat("--tag takes a tag's NAME alone here, not \"", name, "\""));
+    }
+  }
+  return KeyReport(client.keys().Untag({.key_id = arguments.key_id, .tag_names = arguments.tags}));
 }
 
-absl::StatusOr<Report> ListAliases(const Client& client, const ListArguments& arguments) {
-  return ListPages<Alias>(
-      "aliases", arguments.page, [](const Alias& item) { return ToRecord(item); },
-      [&](const PageRequest& page) {
-        return client.keys().ListAliases({.key_id = arguments.key_id, .page = page});
-      });
+absl::StatusOr<Report> SetRotation(const Client& client, const RotationArguments& arguments) {
+  if (arguments.days.has_value() == arguments.off) {
+    return UsageError("give --days or --off");
+  }
+  if (arguments.days == 0) return UsageError("--days takes 1 to 2560; for no rotation give --off");
+  return KeyReport(client.keys().UpdateRotationPolicy(
+      {.key_id = arguments.key_id, .rotation_period_days = arguments.days.value_or(0)}));
+}
+
+absl::StatusOr<Report> DeleteKey(const Client& client, const DeleteKeyArguments& arguments) {
+  return KeyReport(client.keys().ScheduleDeletion(
+      {.key_id = arguments.key_id, .pending_window_days = arguments.window_days}));
+}
+
+absl::StatusOr<Report> CancelKeyDeletion(const Client& client, const KeyArguments& arguments) {
+  return KeyReport(client.keys().CancelDeletion(arguments.key_id));
+}
+
+absl::StatusOr<Report> DeleteKeyMaterial(const Client& client, const KeyArguments& arguments) {
+  return KeyReport(client.keys().DeleteMaterial(arguments.key_id));
 }
 
 }  // namespace strongroom::command

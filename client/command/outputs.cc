@@ -19,6 +19,7 @@ absl::Status Outputs::Announce(bool returns_plaintext) {
   }
   absl::Status status = files_.Announce("--ciphertext-out", choice_.ciphertext_file);
   if (status.ok()) status = files_.Announce("--public-key-out", choice_.public_key_file);
+  if (status.ok()) status = files_.Announce("--signature-out", choice_.signature_file);
   if (status.ok()) status = files_.Announce("--plaintext-out", choice_.plaintext_file);
   return status;
 }
@@ -43,6 +44,15 @@ absl::Status Outputs::PublicKey(const std::string& key, bool pem, Record* record
     record->Bytes("public_key", key);
   }
   return files_.Write(choice_.public_key_file, key);
+}
+
+absl::Status Outputs::Signature(const std::string& signature, Record* record) {
+  if (choice_.signature_file.empty()) {
+    record->Bytes("signature", signature);
+  } else {
+    record->BytesForPrograms("signature", signature).Text("signature_file", choice_.signature_file);
+  }
+  return files_.Write(choice_.signature_file, signature);
 }
 
 absl::Status Outputs::Plaintext(SecretBytes plaintext, Report* report) {

@@ -10,11 +10,12 @@
 
 namespace strongroom::command {
 
-// Where results go: --ciphertext-out, --public-key-out, --plaintext-out, --reveal-plaintext,
-// --force.
+// Where results go: --ciphertext-out, --public-key-out, --signature-out, --plaintext-out,
+// --reveal-plaintext, --force.
 struct OutputChoice {
   std::string ciphertext_file = {};
   std::string public_key_file = {};
+  std::string signature_file = {};
   std::string plaintext_file = {};
   bool reveal_plaintext = false;
   bool force = false;
@@ -35,6 +36,7 @@ class Outputs {
 
   absl::Status Ciphertext(const std::string& blob, Record* record);
   absl::Status PublicKey(const std::string& key, bool pem, Record* record);
+  absl::Status Signature(const std::string& signature, Record* record);
   absl::Status Plaintext(SecretBytes plaintext, Report* report);
 
   void Keep() { files_.Keep(); }

@@ -172,7 +172,9 @@ void PrintTable(const Report& report, std::ostream& out) {
     if (field.in_table) rows.push_back({Label(field.name), ToText(field.value)});
   }
   // Below a list only what leads on: the rest is of no use to people.
-  if (report.list.has_value()) {
+  if (report.list.has_value() && report.list->with_record) {
+    out << '\n';
+  } else if (report.list.has_value()) {
     std::erase_if(rows, [](const auto& row) { return row[0] != Label("next_page_token"); });
   }
   PrintRows(rows, out);
@@ -255,14 +257,18 @@ void PrintReport(const Report& report, OutputFormat format, std::ostream& out) {
   format == OutputFormat::kJson ? PrintJson(report, out) : PrintTable(report, out);
 }
 
+std::string ReasonOf(const absl::Status& status) {
+  const ExitCode exit_code = ExitCodeOf(status);
+  if (exit_code == ExitCode::kUsage) return "UsageError";
+  if (exit_code == ExitCode::kLocal) return "LocalError";
+  const std::string reason = ErrorDetailOf(status).value_or(ErrorDetail{}).reason_name;
+  return reason.empty() ? absl::StatusCodeToString(status.code()) : reason;
+}
+
 void PrintError(const absl::Status& status, OutputFormat format, std::ostream& err) {
   const ErrorDetail detail = ErrorDetailOf(status).value_or(ErrorDetail{});
   const std::string code = absl::StatusCodeToString(status.code());
-  const ExitCode exit_code = ExitCodeOf(status);
-  const std::string reason = exit_code == ExitCode::kUsage   ? "UsageError"
-                             : exit_code == ExitCode::kLocal ? "LocalError"
-                             : !detail.reason_name.empty()   ? detail.reason_name
-                                                             : code;
+  const std::string reason = ReasonOf(status);
   const std::string message(status.message());
   if (format == OutputFormat::kJson) {
     Json error = {

@@ -77,6 +77,9 @@ struct Report {
   struct List {
     std::string name = {};
     std::vector<Record> items = {};
+    // Whether people see all of `record` below it, which is a summary; else only what leads on to
+    // the next page.
+    bool with_record = false;
   };
   std::optional<List> list = std::nullopt;
 
@@ -92,6 +95,10 @@ struct Report {
 // Writes one JSON object, or an aligned table. What people wrote (descriptions, messages) cannot
 // steer a terminal: control characters are escaped.
 void PrintReport(const Report& report, OutputFormat format, std::ostream& out);
+
+// What an error is called: the service's reason, or where it gave none, the code; "UsageError" and
+// "LocalError" are the command's own.
+std::string ReasonOf(const absl::Status& status);
 
 // One line of text, or of JSON: {"error": {"reason", "message", "code", "http_status",
 // "request_id"}}, "retry_delay_seconds" where the service gave one, and of a dry run "failed_check"

@@ -1,5 +1,8 @@
 #include "client/command/run.h"
 
+#include <unistd.h>
+
+#include <iostream>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -14,6 +17,11 @@ namespace {
 ExitCode Fail(const absl::Status& status, OutputFormat format, std::ostream& err) {
   PrintError(status, format, err);
   return ExitCodeOf(status);
+}
+
+// Only the process's own standard error can be one.
+bool IsTerminal(const std::ostream& err) {
+  return &err == &std::cerr && isatty(STDERR_FILENO) != 0;
 }
 
 absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options) {
@@ -38,7 +46,8 @@ ExitCode Run(const std::vector<std::string>& arguments, std::istream& in, std::o
   } else {
     absl::StatusOr<std::unique_ptr<Client>> client = Connect(invocation->client);
     if (!client.ok()) return Fail(client.status(), invocation->format, err);
-    absl::StatusOr<Report> report = invocation->run(**client, in);
+    absl::StatusOr<Report> report =
+        invocation->run(**client, {.in = in, .err = err, .err_is_terminal = IsTerminal(err)});
     if (!report.ok()) return Fail(report.status(), invocation->format, err);
     PrintReport(*report, invocation->format, out);
     exit_code = report->exit_code;

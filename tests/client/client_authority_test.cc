@@ -275,6 +275,13 @@ TEST_F(AuthorityClientTest, ClassicRequestsCarryTokensAndDryRun) {
       "GenerateDataKeyPairWithoutPlaintext");
   expect.operator()<v1::EncryptRequest, v1::EncryptResponse>("Encrypt");
   expect.operator()<v1::DecryptRequest, v1::DecryptResponse>("Decrypt");
+  expect.operator()<v1::ReEncryptRequest, v1::ReEncryptResponse>("ReEncrypt");
+  expect.operator()<v1::SignWithDataKeyPairRequest, v1::SignWithDataKeyPairResponse>(
+      "SignWithDataKeyPair");
+  expect.operator()<v1::DecryptWithDataKeyPairRequest, v1::DecryptWithDataKeyPairResponse>(
+      "DecryptWithDataKeyPair");
+  expect.operator()<v1::DeriveSharedSecretRequest, v1::DeriveSharedSecretResponse>(
+      "DeriveSharedSecret");
 
   const std::vector<std::string> two = {"token-1", "token-2"};
   const GenerateDataKeyRequest key{.key_id = "k", .grant_tokens = two, .dry_run = true};
@@ -293,6 +300,12 @@ TEST_F(AuthorityClientTest, ClassicRequestsCarryTokensAndDryRun) {
         return client_->Decrypt({.ciphertext_blob = "b", .grant_tokens = two, .dry_run = true})
             .status();
       },
+      [&] { return client_->ReEncrypt({.grant_tokens = two, .dry_run = true}).status(); },
+      [&] { return client_->SignWithDataKeyPair({.grant_tokens = two, .dry_run = true}).status(); },
+      [&] {
+        return client_->DecryptWithDataKeyPair({.grant_tokens = two, .dry_run = true}).status();
+      },
+      [&] { return client_->DeriveSharedSecret({.grant_tokens = two, .dry_run = true}).status(); },
   };
   for (const auto& call : calls) {
     tokens.clear();

@@ -434,7 +434,7 @@ TEST_F(ClientTest, AnswerLargerThanGrpcsOwnLimitIsTaken) {
   for (int i = 0; i < 1000; ++i) answer.add_keys()->set_description(std::string(8192, 'd'));
   v1::ListKeysRequest seen;
   Expect(server_.get(), "strongroom.v1.KeyManagementService/ListKeys", answer, &seen);
-  ASSERT_OK_AND_ASSIGN(const Page<Key> page, client_->keys().List({.page_size = 1000}));
+  ASSERT_OK_AND_ASSIGN(const Page<Key> page, client_->keys().List({.page = {.page_size = 1000}}));
   EXPECT_THAT(page.items, SizeIs(1000));
 }
 

@@ -97,6 +97,15 @@ TEST_F(ClientTest, ChangesOfKeysAndAliasesAreSentOnce) {
       {"CreateGrant", [&] { return keys.CreateGrant({}).status(); }},
       {"RetireGrant", [&] { return keys.RetireGrant({}).status(); }},
       {"RevokeGrant", [&] { return keys.RevokeGrant({}).status(); }},
+      {"UpdateKeyDescription", [&] { return keys.UpdateDescription({}).status(); }},
+      {"TagKey", [&] { return keys.Tag({}).status(); }},
+      {"UntagKey", [&] { return keys.Untag({}).status(); }},
+      {"UpdateRotationPolicy", [&] { return keys.UpdateRotationPolicy({}).status(); }},
+      {"ScheduleKeyDeletion", [&] { return keys.ScheduleDeletion({}).status(); }},
+      {"CancelKeyDeletion", [&] { return keys.CancelDeletion("k").status(); }},
+      {"GetParametersForImport", [&] { return keys.GetParametersForImport({}).status(); }},
+      {"ImportKeyMaterial", [&] { return keys.ImportMaterial({}).status(); }},
+      {"DeleteImportedKeyMaterial", [&] { return keys.DeleteMaterial("k").status(); }},
   };
   for (const auto& [name, call] : calls) {
     const std::string rpc = absl::StrCat("strongroom.v1.KeyManagementService/", name);
@@ -119,6 +128,19 @@ TEST_F(ClientTest, ReadsOfKeysAndAliasesAreTriedAgain) {
   };
   for (const auto& [name, call] : calls) {
     server_->Fail(absl::StrCat("strongroom.v1.KeyManagementService/", name), Unavailable(), 1);
+    EXPECT_OK(call()) << name;
+  }
+}
+
+TEST_F(ClientTest, WhatUsesSealedBlobsIsTriedAgain) {
+  const std::pair<const char*, std::function<absl::Status()>> calls[] = {
+      {"ReEncrypt", [&] { return client_->ReEncrypt({}).status(); }},
+      {"SignWithDataKeyPair", [&] { return client_->SignWithDataKeyPair({}).status(); }},
+      {"DecryptWithDataKeyPair", [&] { return client_->DecryptWithDataKeyPair({}).status(); }},
+      {"DeriveSharedSecret", [&] { return client_->DeriveSharedSecret({}).status(); }},
+  };
+  for (const auto& [name, call] : calls) {
+    server_->Fail(absl::StrCat("strongroom.v1.KmsService/", name), Unavailable(), 1);
     EXPECT_OK(call()) << name;
   }
 }

@@ -387,6 +387,16 @@ std::vector<std::pair<std::string, std::string>> TriedCommands() {
     commands.emplace_back(absl::StrCat(command, " --service instance --advance"),
                           absl::StrCat(kInstance, advance_rpc));
   }
+  const std::pair<const char*, const char*> classic_only[] = {
+      {"data-key-pair sign --private-key-blob in --in in --algorithm ECDSA_SHA_256",
+       "SignWithDataKeyPair"},
+      {"data-key-pair decrypt --private-key-blob in --in in --algorithm RSAES_OAEP_SHA_1",
+       "DecryptWithDataKeyPair"},
+      {"data-key-pair derive --private-key-blob in --public-key-in in", "DeriveSharedSecret"},
+  };
+  for (const auto& [command, rpc] : classic_only) {
+    commands.emplace_back(command, absl::StrCat(kClassic, rpc));
+  }
   return commands;
 }
 

@@ -93,10 +93,15 @@ TEST_F(CommandTest, ListGetsAllPages) {
   ASSERT_EQ(all["keys"].size(), 3u);
   EXPECT_EQ(all["keys"][1], (Json{{"key_id", "key-2"},
                                   {"state", "DISABLED"},
+                                  {"origin", "TOKEN"},
                                   {"create_time", "2023-11-14T22:13:20Z"},
                                   {"initial_key_version_id", ""},
                                   {"primary_key_version_id", ""},
-                                  {"description", ""}}));
+                                  {"description", ""},
+                                  {"tags", Json::object()},
+                                  {"rotation_period_days", 0},
+                                  {"primary_uses_left", 0},
+                                  {"initial_uses_left", 0}}));
   EXPECT_FALSE(all.contains("next_page_token"));
   EXPECT_EQ(all["request_id"], "request-3");
 
@@ -261,6 +266,16 @@ TEST_F(CommandTest, HelpHasExamplesAtEveryLevel) {
                            "key versions",
                            "key enable",
                            "key disable",
+                           "key update",
+                           "key tag",
+                           "key untag",
+                           "key rotation",
+                           "key delete",
+                           "key cancel-deletion",
+                           "key undelete",
+                           "key import-parameters",
+                           "key import",
+                           "key delete-material",
                            "key policy",
                            "key policy get",
                            "key policy put",
@@ -282,8 +297,12 @@ TEST_F(CommandTest, HelpHasExamplesAtEveryLevel) {
                            "data-key-pair",
                            "data-key-pair generate",
                            "data-key-pair generate-without-plaintext",
+                           "data-key-pair sign",
+                           "data-key-pair decrypt",
+                           "data-key-pair derive",
                            "encrypt",
                            "decrypt",
+                           "reencrypt",
                            "random",
                            "health"}) {
     const Result result = RunAsIs(Split(absl::StrCat(line, " --help")));
