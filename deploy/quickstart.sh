@@ -196,6 +196,8 @@ main() {
   say "Running every data-key operation under $alias_name ($key_id); sizes in bytes"
   check_everything
   check_authority
+  check_signature
+  check_automatic_rotation
   [[ -z $json_file ]] || write_json "$json_file"
   report_outcome
   if $serve; then

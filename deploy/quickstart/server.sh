@@ -90,11 +90,12 @@ issue() {
   rm "$tls/$1.csr"
 }
 
-# Starts strongroomd and waits until it serves. Sets server_pid, server_log and tcp_address.
+# start_server [CONFIG]: starts strongroomd and waits until it serves. Sets server_pid, server_log and
+# tcp_address.
 start_server() {
   server_log=$home/strongroomd.log
   # It must not hold on to the lock of this run.
-  SOFTHSM2_CONF=$home/softhsm2.conf "$bin/strongroomd" --config "$home/strongroomd.yaml" \
+  SOFTHSM2_CONF=$home/softhsm2.conf "$bin/strongroomd" --config "${1:-$home/strongroomd.yaml}" \
     >"$server_log" 2>&1 {lock}>&- &
   server_pid=$!
   local deadline=$((SECONDS + start_seconds))
