@@ -13,6 +13,8 @@ source "$repository/deploy/quickstart/table.sh"
 source "$repository/deploy/quickstart/checks.sh"
 # shellcheck source=deploy/quickstart/authority.sh
 source "$repository/deploy/quickstart/authority.sh"
+# shellcheck source=deploy/quickstart/lifecycle.sh
+source "$repository/deploy/quickstart/lifecycle.sh"
 
 readonly default_home_name=strongroom-quickstart
 readonly alias_name=alias/demo
@@ -25,8 +27,9 @@ Installs the Debian packages that are missing (as root), builds, makes a SoftHSM
 PIN and certificates of an authority of its own, starts strongroomd on a unix socket and on loopback
 TCP with TLS, creates a key with $alias_name and a policy, rotates it once, and runs every data-key
 operation of both services through the strongroom command. Each result is opened again and checked,
-and refused to whoever gives another binding. Prints a table; shows a caller who is denied, and
-verifies the audit trail. A second run uses the token and the key that are there.
+and refused to whoever gives another binding. Prints a table; shows a caller who is denied, verifies
+the audit trail, signs with a private key inside the token and verifies outside, and shows the key
+rotated by the server itself. A second run uses the token and the key that are there.
 
   --serve      leave the server running in the foreground; Ctrl-C stops it
   --json FILE  write the table as JSON too
@@ -38,7 +41,8 @@ verifies the audit trail. A second run uses the token and the key that are there
   --help       show this
 
 KmsService is called through the unix socket, as an operator; KmsInstanceService through TCP, as an
-application with a client certificate. Times are of the whole command, its start included. For trying out: deploy/README.md says what production is like.
+application with a client certificate. Times are of the whole command, its start included. For trying
+out: deploy/README.md says what production is like.
 
 Exit codes: 0 all is well, 1 something failed, 64 wrong arguments.
 END
