@@ -1,6 +1,7 @@
 // Measures GenerateDataKey of a real strongroomd on SoftHSM against two limits in the same run: an
 // RPC of the same sizes that does nothing, in three threading models, and the token's own seals
-// without any RPC; further what the audit trail costs, and what one principal notices of another.
+// without any RPC; further what the audit trail costs, what one principal notices of another, and
+// signing with an opened key against the token's own signatures.
 // tests/bench/run.sh builds it optimized and runs it.
 
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #include "tests/bench/load.h"
 #include "tests/bench/neighbour.h"
 #include "tests/bench/server_process.h"
+#include "tests/bench/signing.h"
 #include "tests/testing/softhsm.h"
 
 namespace strongroom::bench {
@@ -39,7 +41,7 @@ struct Settings {
   std::string server = "server/strongroomd";
   std::string json_path;
   // Only these of the figures.
-  std::set<std::string> parts = {"limits", "audit", "neighbour"};
+  std::set<std::string> parts = {"limits", "audit", "neighbour", "signing"};
   milliseconds duration{1000};
   int rounds = 5;
 };
@@ -214,6 +216,8 @@ int Run(const Settings& settings) {
   }
   std::filesystem::remove_all(socket_folder);
   if (measures("limits")) limits.RunRawSeals(bench, settings.rounds);
+  SigningBench signing;
+  if (measures("signing")) signing.Run(settings.rounds, settings.duration);
 
   std::ofstream json;
   if (!settings.json_path.empty()) json.open(settings.json_path);
@@ -227,6 +231,7 @@ int Run(const Settings& settings) {
   report("limits", limits);
   report("audit", audit);
   report("neighbour", neighbour);
+  report("signing", signing);
   json << "}\n";
   return 0;
 }
@@ -259,7 +264,7 @@ int Main(int argc, char** argv) {
     } else if (word == "--server" && i + 1 < argc) {
       settings.server = argv[++i];
     } else {
-      Die("usage: data_key_bench [--quick] [--rounds N] [--part limits|audit|neighbour] "
+      Die("usage: data_key_bench [--quick] [--rounds N] [--part limits|audit|neighbour|signing] "
           "[--json FILE] [--server STRONGROOMD]");
     }
   }

@@ -11,6 +11,7 @@ expect() {
 expect limits 39
 expect audit 4
 expect neighbour 4
+grep -q '^"signing":{"raw_sign_rps":[1-9].*"ratio":[0-9]' "$out" || { echo "no figures of signing"; exit 1; }
 # The noise was there, and was held to its rate.
 grep -q '"rate 500, calls again at once".*"noise_refused_per_second":[1-9]' "$out" ||
   { echo "no call of the noise was refused"; exit 1; }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds optimized and measures, in one run: GenerateDataKey against an empty RPC and the token's own seals, what the audit trail
-# costs, and what one principal notices of another.
+# costs, what one principal notices of another, and signing with an opened key against the token's own signatures.
 #
-#   tests/bench/run.sh [--quick] [--rounds N] [--part limits|audit|neighbour] [--json FILE]
+#   tests/bench/run.sh [--quick] [--rounds N] [--part limits|audit|neighbour|signing] [--json FILE]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deploy/install-packages.sh test
