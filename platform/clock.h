@@ -14,6 +14,10 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual absl::Time Now() const = 0;
+  // Monotonic time, to tell how much of it has really passed.
+  virtual std::chrono::steady_clock::time_point MonotonicNow() const {
+    return std::chrono::steady_clock::now();
+  }
 };
 
 class SystemClock final : public Clock {

@@ -172,4 +172,10 @@ std::optional<CK_RV> CkReturnValue(const absl::Status& status) {
   return rv;
 }
 
+bool HandleIsGone(const absl::Status& status) {
+  const std::optional<CK_RV> rv = CkReturnValue(status);
+  return rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID ||
+         rv == CKR_WRAPPING_KEY_HANDLE_INVALID || rv == CKR_UNWRAPPING_KEY_HANDLE_INVALID;
+}
+
 }  // namespace strongroom::hsm::internal

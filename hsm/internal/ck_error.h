@@ -32,6 +32,9 @@ absl::Status Prefixed(absl::string_view prefix, const absl::Status& status);
 // The code in a status that CkStatus made.
 std::optional<CK_RV> CkReturnValue(const absl::Status& status);
 
+// Whether the token says that it does not know the handle of a key or another object.
+bool HandleIsGone(const absl::Status& status);
+
 }  // namespace strongroom::hsm::internal
 
 #endif  // STRONGROOM_HSM_INTERNAL_CK_ERROR_H_

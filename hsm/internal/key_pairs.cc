@@ -19,13 +19,14 @@ struct Curve {
   PairSpec spec;
   const char* openssl_name;
   absl::string_view oid;  // DER, as CKA_EC_PARAMS has it
+  size_t order_bytes;     // of its order, and of its field
 };
 
 constexpr Curve kCurves[] = {
-    {PairSpec::kEcP256, "prime256v1", {"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10}},
-    {PairSpec::kEcP384, "secp384r1", {"\x06\x05\x2b\x81\x04\x00\x22", 7}},
-    {PairSpec::kEcP521, "secp521r1", {"\x06\x05\x2b\x81\x04\x00\x23", 7}},
-    {PairSpec::kEcP256k, "secp256k1", {"\x06\x05\x2b\x81\x04\x00\x0a", 7}},
+    {PairSpec::kEcP256, "prime256v1", {"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10}, 32},
+    {PairSpec::kEcP384, "secp384r1", {"\x06\x05\x2b\x81\x04\x00\x22", 7}, 48},
+    {PairSpec::kEcP521, "secp521r1", {"\x06\x05\x2b\x81\x04\x00\x23", 7}, 66},
+    {PairSpec::kEcP256k, "secp256k1", {"\x06\x05\x2b\x81\x04\x00\x0a", 7}, 32},
 };
 
 // Null for RSA.
@@ -69,6 +70,18 @@ Template PrivateTemplate(PairSpec spec) {
       .AddBool(CKA_EXTRACTABLE, true)
       .AddBool(CKA_SIGN, true)
       .AddBool(CKA_DECRYPT, rsa);
+}
+
+// Of a private key that was wrapped, without what it may be used for.
+Template UnwrappedTemplate(PairSpec spec) {
+  return Template()
+      .AddUlong(CKA_CLASS, CKO_PRIVATE_KEY)
+      .AddUlong(CKA_KEY_TYPE, CurveOf(spec) != nullptr ? CKK_EC : CKK_RSA)
+      .AddBool(CKA_TOKEN, false)
+      .AddBool(CKA_PRIVATE, true)
+      .AddBool(CKA_SENSITIVE, true)
+      .AddBool(CKA_UNWRAP, false)
+      .AddBool(CKA_SIGN_RECOVER, false);
 }
 
 template <auto Free>
@@ -150,13 +163,35 @@ absl::StatusOr<std::string> EncodePublicKey(Session& session, CK_OBJECT_HANDLE p
   return ToSubjectPublicKeyInfo("RSA", std::move(builder));
 }
 
-absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKey(Session& session, CK_OBJECT_HANDLE wrap_key,
-                                                  absl::string_view wrapped, PairSpec spec) {
-  const bool rsa = CurveOf(spec) == nullptr;
+absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToMove(Session& session, CK_OBJECT_HANDLE wrap_key,
+                                                        absl::string_view wrapped, PairSpec spec) {
   return session.UnwrapKey(wrap_key, wrapped,
-                           PrivateTemplate(spec)
-                               .AddUlong(CKA_CLASS, CKO_PRIVATE_KEY)
-                               .AddUlong(CKA_KEY_TYPE, rsa ? CKK_RSA : CKK_EC));
+                           UnwrappedTemplate(spec)
+                               .AddBool(CKA_EXTRACTABLE, true)
+                               .AddBool(CKA_SIGN, false)
+                               .AddBool(CKA_DECRYPT, false)
+                               .AddBool(CKA_DERIVE, false));
 }
+
+absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToUse(Session& session, CK_OBJECT_HANDLE wrap_key,
+                                                       absl::string_view wrapped, PairSpec spec,
+                                                       absl::string_view id) {
+  return session.UnwrapKey(wrap_key, wrapped,
+                           UnwrappedTemplate(spec)
+                               .AddBytes(CKA_ID, id)
+                               .AddBool(CKA_EXTRACTABLE, false)
+                               .AddBool(CKA_SIGN, true)
+                               .AddBool(CKA_DECRYPT, !IsCurve(spec))
+                               .AddBool(CKA_DERIVE, IsCurve(spec)));
+}
+
+size_t ModulusBytes(PairSpec spec) { return ModulusBits(spec) / 8; }
+
+size_t OrderBytes(PairSpec spec) {
+  const Curve* curve = CurveOf(spec);
+  return curve != nullptr ? curve->order_bytes : 0;
+}
+
+bool IsCurve(PairSpec spec) { return CurveOf(spec) != nullptr; }
 
 }  // namespace strongroom::hsm::internal

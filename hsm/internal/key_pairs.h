@@ -1,6 +1,7 @@
 #ifndef STRONGROOM_HSM_INTERNAL_KEY_PAIRS_H_
 #define STRONGROOM_HSM_INTERNAL_KEY_PAIRS_H_
 
+#include <cstddef>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -22,9 +23,22 @@ absl::StatusOr<KeyPairHandles> GeneratePair(Session& session, PairSpec spec);
 absl::StatusOr<std::string> EncodePublicKey(Session& session, CK_OBJECT_HANDLE public_key,
                                             PairSpec spec);
 
-// Unwraps a PKCS#8 private key into a session object, sensitive and extractable.
-absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKey(Session& session, CK_OBJECT_HANDLE wrap_key,
-                                                  absl::string_view wrapped, PairSpec spec);
+// Both unwrap a PKCS#8 private key into a session object, which is sensitive.
+//
+// One that can leave wrapped, and that is of no other use.
+absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToMove(Session& session, CK_OBJECT_HANDLE wrap_key,
+                                                        absl::string_view wrapped, PairSpec spec);
+// One that signs, and decrypts (RSA) or derives (curves), and that does not leave. `id` is its
+// CKA_ID.
+absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToUse(Session& session, CK_OBJECT_HANDLE wrap_key,
+                                                       absl::string_view wrapped, PairSpec spec,
+                                                       absl::string_view id);
+
+// Bytes of the modulus, or of the order of the curve: of a signature, and half of one.
+size_t ModulusBytes(PairSpec spec);
+size_t OrderBytes(PairSpec spec);
+// Whether it is a pair of a curve and not of RSA.
+bool IsCurve(PairSpec spec);
 
 }  // namespace strongroom::hsm::internal
 

@@ -1,12 +1,16 @@
 #ifndef STRONGROOM_HSM_INTERNAL_LANES_H_
 #define STRONGROOM_HSM_INTERNAL_LANES_H_
 
+#include <atomic>
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "hsm/internal/module.h"
+#include "hsm/internal/pkcs11.h"
 #include "hsm/internal/session.h"
 #include "platform/clock.h"
 #include "platform/mutex.h"
@@ -32,6 +36,15 @@ class Lane {
   std::optional<Session> session_;
 };
 
+// A session object that is to be destroyed later, on whichever lane.
+struct LentObject {
+  CK_OBJECT_HANDLE handle;
+  // Its CKA_ID, which no other object has.
+  std::string id;
+  // LanePool::endings() before it was made.
+  uint64_t endings;
+};
+
 // A fixed number of sessions, lent one at a time. Thread-safe. Outlives its lanes.
 class LanePool {
  public:
@@ -42,15 +55,39 @@ class LanePool {
   // DEADLINE_EXCEEDED if none is free in time.
   absl::StatusOr<Lane> Acquire(Deadline deadline) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // How many sessions have ended. A session's objects end with it, and a token may give their
+  // handles to others; all sessions end when a token is away. So a handle means what it meant as
+  // long as this number stays, and is not to be relied on once it has changed. It changes before a
+  // handle can.
+  uint64_t endings() const { return endings_; }
+
+  // Destroys the object now if a lane is free, and otherwise when one is given back. Never waits
+  // for a lane.
+  void Destroy(LentObject object) ABSL_LOCKS_EXCLUDED(mu_, ending_mu_);
+
  private:
   friend class Lane;
-  void GiveBack(Session session) ABSL_LOCKS_EXCLUDED(mu_);
+
+  struct Unwanted {
+    LentObject object;
+    int tries_left;
+  };
+
+  void GiveBack(Session session) ABSL_LOCKS_EXCLUDED(mu_, ending_mu_);
+  // Fails if the object may still be there.
+  absl::Status DestroyNow(Session& session, const LentObject& object)
+      ABSL_LOCKS_EXCLUDED(ending_mu_);
 
   const Module& module_;
   const CK_SLOT_ID slot_;
+  std::atomic<uint64_t> endings_ = 0;
+  // Held shared while an object is looked at and destroyed, so that its handle cannot become
+  // another object's in between.
+  SharedMutex ending_mu_;
   Mutex mu_;
   CondVar given_back_;
   std::vector<Session> idle_ ABSL_GUARDED_BY(mu_);
+  std::vector<Unwanted> unwanted_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace strongroom::hsm::internal

@@ -28,12 +28,6 @@ bool SessionIsGone(const absl::Status& status) {
   return rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED || rv == CKR_OPERATION_ACTIVE;
 }
 
-bool KeyHandleIsGone(const absl::Status& status) {
-  const std::optional<CK_RV> rv = CkReturnValue(status);
-  return rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID ||
-         rv == CKR_WRAPPING_KEY_HANDLE_INVALID || rv == CKR_UNWRAPPING_KEY_HANDLE_INVALID;
-}
-
 // What a token answers when a ciphertext does not authenticate; the first two stand for other
 // faults as well.
 bool MayMeanTampered(const absl::Status& status) {
@@ -59,7 +53,7 @@ absl::Status Pkcs11Token::OnLane(Deadline deadline, const Work& find_again, cons
     status = lane->Reopen();
     if (status.ok()) status = work(lane->session());
   }
-  if (find_again != nullptr && KeyHandleIsGone(status)) {
+  if (find_again != nullptr && HandleIsGone(status)) {
     MutexLock lock(objects_mu_);
     status = Prefixed("finding the key again: ", find_again(lane->session()));
     if (status.ok()) status = work(lane->session());
@@ -71,14 +65,16 @@ absl::Status Pkcs11Token::OnLane(Deadline deadline, const Work& find_again, cons
   return status;
 }
 
+absl::Status Pkcs11Token::FindAgain(Session& session, const VersionKeys& keys) {
+  absl::StatusOr<VersionKeys> found = Find(session, keys.id());
+  if (!found.ok()) return found.status();
+  keys.handles_->seal_key = SealKey(*found);
+  keys.handles_->wrap_key = WrapKey(*found);
+  return absl::OkStatus();
+}
+
 absl::Status Pkcs11Token::OnLane(Deadline deadline, const VersionKeys& keys, const Work& work) {
-  const Work find_again = [&](Session& session) {
-    absl::StatusOr<VersionKeys> found = Find(session, keys.id());
-    if (!found.ok()) return found.status();
-    keys.handles_->seal_key = SealKey(*found);
-    keys.handles_->wrap_key = WrapKey(*found);
-    return absl::OkStatus();
-  };
+  const Work find_again = [&](Session& session) { return FindAgain(session, keys); };
   return OnLane(deadline, find_again, work);
 }
 
@@ -415,7 +411,7 @@ absl::StatusOr<SecretBytes> Pkcs11Token::Unseal(const VersionKeys& keys, const I
     // The token says the same of a forged ciphertext and of its own failure. To call the second the
     // first would make somebody throw good data away: something known to be good decides.
     if (absl::Status known_good = TryKnownGood(session, keys); !known_good.ok()) {
-      if (SessionIsGone(known_good) || KeyHandleIsGone(known_good)) return known_good;
+      if (SessionIsGone(known_good) || HandleIsGone(known_good)) return known_good;
       return absl::UnavailableError(
           absl::StrCat("the token fails at known-good input: ", known_good.message()));
     }
@@ -494,7 +490,7 @@ absl::StatusOr<SecretBytes> Pkcs11Token::ExportWrappedPrivateKey(const VersionKe
   SecretBytes private_key;
   absl::Status status = OnLane(deadline, keys, [&](Session& session) {
     absl::StatusOr<CK_OBJECT_HANDLE> unwrapped =
-        UnwrapPrivateKey(session, WrapKey(keys), wrapped, spec);
+        UnwrapPrivateKeyToMove(session, WrapKey(keys), wrapped, spec);
     if (!unwrapped.ok()) return unwrapped.status();
     const ScopedObject object(session, *unwrapped);
     absl::StatusOr<SecretBytes> exported = ExportKey(session, object.get());

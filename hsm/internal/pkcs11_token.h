@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -117,6 +118,8 @@ class Pkcs11Token final : public Token {
   // What there is of a version, whole or not.
   static absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindAnyOf(Session& session,
                                                                  const ObjectId& id);
+  // Sets the handles of these keys to what Find() finds.
+  static absl::Status FindAgain(Session& session, const VersionKeys& keys);
   static absl::Status Destroy(Session& session, const ObjectId& id);
   // The steps of ImportVersionKeys that make objects, in a session that closes after them.
   static absl::Status PutImportedKeys(Session& session, const ObjectId& version,
@@ -136,6 +139,11 @@ class Pkcs11Token final : public Token {
   static absl::Status TryKnownGood(Session& session, const VersionKeys& keys);
   static void Remember(const VersionKeys& keys, Proof proof);
 
+  // Runs `work`, which uses an opened key by its handle. ABORTED if the token has lost the key,
+  // also if that may have happened while `work` ran: what `work` gave is then not to be used.
+  absl::Status UseOpened(const OpenedKey& key, Deadline deadline,
+                         const std::function<absl::Status(Session&, CK_OBJECT_HANDLE)>& work);
+
   static absl::StatusOr<CK_OBJECT_HANDLE> FindMacKey(Session& session, MacPurpose purpose);
   absl::StatusOr<CK_OBJECT_HANDLE> CreateMacKey(Session& session, MacPurpose purpose);
 
@@ -147,6 +155,8 @@ class Pkcs11Token final : public Token {
   MacHandles mac_keys_;
   // By ImportAlgorithm: the token was tried, and cannot.
   std::array<std::atomic<bool>, 4> cannot_import_ = {};
+  // How many keys were opened: each has an id of its own.
+  std::atomic<uint64_t> opened_ = 0;
   Mutex objects_mu_;
 };
 

@@ -18,17 +18,24 @@ absl::StatusOr<CK_OBJECT_HANDLE> GenerateSecret(Session& session, size_t size) {
                                  .AddUlong(CKA_VALUE_LEN, size));
 }
 
+absl::StatusOr<CK_OBJECT_HANDLE> UnwrapSecret(Session& session, CK_OBJECT_HANDLE wrap_key,
+                                              absl::string_view wrapped) {
+  return session.UnwrapKey(wrap_key, wrapped,
+                           Template()
+                               .AddUlong(CKA_CLASS, CKO_SECRET_KEY)
+                               .AddUlong(CKA_KEY_TYPE, CKK_GENERIC_SECRET)
+                               .AddBool(CKA_TOKEN, false)
+                               .AddBool(CKA_PRIVATE, true)
+                               .AddBool(CKA_SENSITIVE, true)
+                               .AddBool(CKA_EXTRACTABLE, true)
+                               .AddBool(CKA_SIGN, false)
+                               .AddBool(CKA_VERIFY, false)
+                               .AddBool(CKA_DERIVE, false));
+}
+
 absl::StatusOr<SecretBytes> UnwrapAndExportSecret(Session& session, CK_OBJECT_HANDLE wrap_key,
                                                   absl::string_view wrapped, size_t size) {
-  absl::StatusOr<CK_OBJECT_HANDLE> unwrapped =
-      session.UnwrapKey(wrap_key, wrapped,
-                        Template()
-                            .AddUlong(CKA_CLASS, CKO_SECRET_KEY)
-                            .AddUlong(CKA_KEY_TYPE, CKK_GENERIC_SECRET)
-                            .AddBool(CKA_TOKEN, false)
-                            .AddBool(CKA_PRIVATE, true)
-                            .AddBool(CKA_SENSITIVE, true)
-                            .AddBool(CKA_EXTRACTABLE, true));
+  absl::StatusOr<CK_OBJECT_HANDLE> unwrapped = UnwrapSecret(session, wrap_key, wrapped);
   if (!unwrapped.ok()) return unwrapped.status();
   const ScopedObject secret(session, *unwrapped);
   absl::StatusOr<SecretBytes> value = ExportKey(session, secret.get());

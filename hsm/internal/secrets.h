@@ -15,6 +15,10 @@ namespace strongroom::hsm::internal {
 // that it can leave wrapped and in no other way.
 absl::StatusOr<CK_OBJECT_HANDLE> GenerateSecret(Session& session, size_t size);
 
+// Unwraps such a secret into a session object that can leave wrapped, and that is of no other use.
+absl::StatusOr<CK_OBJECT_HANDLE> UnwrapSecret(Session& session, CK_OBJECT_HANDLE wrap_key,
+                                              absl::string_view wrapped);
+
 // Unwraps such a secret into a session object and exports it. INVALID_ARGUMENT if it has another
 // size.
 absl::StatusOr<SecretBytes> UnwrapAndExportSecret(Session& session, CK_OBJECT_HANDLE wrap_key,

@@ -1,5 +1,7 @@
 #include "hsm/internal/session.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "hsm/internal/ck_error.h"
 
@@ -21,6 +23,14 @@ CK_GCM_PARAMS ToCk(const GcmParameters& parameters) {
   ck.aad_len = parameters.aad.size();
   ck.tag_bits = kGcmTagBytes * 8;
   return ck;
+}
+
+// What came of beginning with a mechanism that has parameters. Some tokens call those that they do
+// not know bad arguments.
+absl::Status BeginStatus(CK_RV rv, absl::string_view function) {
+  if (rv != CKR_ARGUMENTS_BAD) return CkStatus(rv, function);
+  return absl::UnimplementedError(
+      absl::StrCat(function, ": ", ReturnValueName(rv), " for the mechanism's parameters"));
 }
 
 }  // namespace
@@ -235,6 +245,50 @@ absl::StatusOr<SecretBytes> Session::DecryptGcm(CK_OBJECT_HANDLE key,
   }
   plaintext.Truncate(size);
   return plaintext;
+}
+
+absl::StatusOr<std::string> Session::Sign(CK_OBJECT_HANDLE key, CK_MECHANISM mechanism,
+                                          absl::Span<const uint8_t> data, size_t size) {
+  absl::Status status = BeginStatus(functions().C_SignInit(handle_, &mechanism, key), "C_SignInit");
+  if (!status.ok()) return status;
+  std::string signature(size, '\0');
+  CK_ULONG given = size;
+  status = CkStatus(
+      functions().C_Sign(handle_, Mutable(data.data()), data.size(), Mutable(signature), &given),
+      "C_Sign");
+  if (!status.ok()) return status;
+  if (given != size) {
+    return absl::InternalError(
+        absl::StrCat("C_Sign: gave ", given, " bytes where a signature has ", size));
+  }
+  return signature;
+}
+
+absl::StatusOr<SecretBytes> Session::Decrypt(CK_OBJECT_HANDLE key, CK_MECHANISM mechanism,
+                                             absl::string_view ciphertext) {
+  absl::Status status =
+      BeginStatus(functions().C_DecryptInit(handle_, &mechanism, key), "C_DecryptInit");
+  if (!status.ok()) return status;
+  SecretBytes plaintext(ciphertext.size());
+  CK_ULONG size = plaintext.size();
+  status = CkStatus(functions().C_Decrypt(handle_, Mutable(ciphertext), ciphertext.size(),
+                                          plaintext.MutableSecret().data(), &size),
+                    "C_Decrypt");
+  if (!status.ok()) return status;
+  plaintext.Truncate(std::min<size_t>(size, plaintext.size()));
+  return plaintext;
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Session::DeriveKey(CK_OBJECT_HANDLE base_key,
+                                                    CK_MECHANISM mechanism,
+                                                    const Template& attributes) {
+  CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+  absl::Status status =
+      CkStatus(functions().C_DeriveKey(handle_, &mechanism, base_key, attributes.data(),
+                                       attributes.size(), &key),
+               "C_DeriveKey");
+  if (!status.ok()) return status;
+  return key;
 }
 
 absl::StatusOr<std::array<uint8_t, kSha256Bytes>> Session::SignHmac(

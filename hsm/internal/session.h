@@ -82,6 +82,16 @@ class Session {
   absl::StatusOr<SecretBytes> DecryptGcm(CK_OBJECT_HANDLE key, const GcmParameters& parameters,
                                          absl::string_view ciphertext);
 
+  // With a mechanism that signs its whole input at once; `size` is that of its signatures.
+  // UNIMPLEMENTED if the token does not know the mechanism or does not take its parameters.
+  absl::StatusOr<std::string> Sign(CK_OBJECT_HANDLE key, CK_MECHANISM mechanism,
+                                   absl::Span<const uint8_t> data, size_t size);
+  // With a mechanism whose plaintext is not longer than its ciphertext; errors as for Sign().
+  absl::StatusOr<SecretBytes> Decrypt(CK_OBJECT_HANDLE key, CK_MECHANISM mechanism,
+                                      absl::string_view ciphertext);
+  absl::StatusOr<CK_OBJECT_HANDLE> DeriveKey(CK_OBJECT_HANDLE base_key, CK_MECHANISM mechanism,
+                                             const Template& attributes);
+
   // With CKM_SHA256_HMAC (FIPS 198-1): all of the 32 bytes.
   absl::StatusOr<std::array<uint8_t, kSha256Bytes>> SignHmac(CK_OBJECT_HANDLE key,
                                                              absl::Span<const uint8_t> data);

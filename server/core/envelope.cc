@@ -27,6 +27,8 @@ absl::StatusOr<Sealed> Envelope::Seal(const UsableVersion& version, BlobHeader h
   header.key_version_id = version.key_version_id;
   absl::Status status = token_.GenerateRandom(absl::MakeSpan(header.iv), deadline);
   if (!status.ok()) return FromToken(status);
+  status = keys_.TakeUse(version);
+  if (!status.ok()) return status;
   std::string blob = header.Encode();
   const std::string aad = absl::StrCat(blob, binding.encoded());
   absl::StatusOr<std::string> ciphertext =

@@ -46,7 +46,8 @@ class Envelope {
   // Both outlive the envelope.
   Envelope(KeyRing& keys, hsm::Token& token) : keys_(keys), token_(token) {}
 
-  // `header` says what the content is; its ids and IV are set here.
+  // `header` says what the content is; its ids and IV are set here. Takes one of the version's
+  // uses: Rejected.LimitExceeded.
   absl::StatusOr<Sealed> Seal(const UsableVersion& version, BlobHeader header,
                               absl::Span<const uint8_t> content, const Binding& binding,
                               Deadline deadline);

@@ -1,6 +1,8 @@
 #ifndef STRONGROOM_SERVER_CORE_KEY_LIFE_H_
 #define STRONGROOM_SERVER_CORE_KEY_LIFE_H_
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -11,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "hsm/token.h"
 #include "platform/clock.h"
 #include "server/core/key_ring.h"
@@ -45,6 +48,8 @@ struct DueWork {
 // server/core/key_state.h. Thread-safe.
 class KeyLife {
  public:
+  static constexpr size_t kMaxTags = 50;
+
   struct Options {
     // How often new keys rotate if nothing else is said; 0: not by time.
     int32_t rotation_days = 90;
@@ -52,8 +57,7 @@ class KeyLife {
 
   // All outlive this.
   KeyLife(KeyRing& ring, store::Store& store, hsm::Token& token, const Clock& clock,
-          const Options& options)
-      : ring_(ring), store_(store), token_(token), clock_(clock), options_(options) {}
+          const Options& options);
 
   // `policy_of` gives the policy document that is stored with the new key (see Store::BeginKey);
   // without it there is none.
@@ -81,8 +85,11 @@ class KeyLife {
   // --- What the server does of itself (server/gate/upkeep.h)
   // --------------------------------------
 
-  // What is due now: rotations, by time and by use, and destructions.
+  // What is due now: rotations, by time and by use (of these each is told once), and destructions.
   absl::StatusOr<std::vector<DueWork>> ListDue();
+  // Whether the clock went ahead of monotonic time by more than an hour since this began: nothing
+  // is destroyed then, for a wrong clock must not delete a key early.
+  bool ClockJumped() const;
   // Rotates a key if it is due, and returns the new version; nothing if it is not, or not any more.
   absl::StatusOr<std::optional<store::KeyVersionRecord>> RotateIfDue(const KeyId& key,
                                                                      Deadline deadline);
@@ -99,9 +106,9 @@ class KeyLife {
   hsm::Token& token_;
   const Clock& clock_;
   const Options options_;
+  const absl::Time begin_;
+  const std::chrono::steady_clock::time_point monotonic_begin_;
 };
-
-inline constexpr size_t kMaxTags = 50;
 
 }  // namespace strongroom::core
 

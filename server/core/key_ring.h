@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -20,6 +21,7 @@
 #include "platform/mutex.h"
 #include "server/core/key_state.h"
 #include "server/core/parameters.h"
+#include "server/core/use_budget.h"
 #include "server/store/ids.h"
 #include "server/store/store.h"
 
@@ -33,6 +35,8 @@ struct UsableVersion {
   KeyId key_id;
   KeyVersionId key_version_id;
   hsm::VersionKeys keys;
+  // To be taken from before the seal key is used to seal.
+  std::shared_ptr<UseBudget> budget;
 };
 
 // A key as callers see it.
@@ -56,6 +60,12 @@ struct KeyFilter {
   std::map<std::string, std::string> tags = {};
 };
 
+struct KeyPage {
+  std::vector<KeyDescription> keys;
+  // After which key the next page begins, if there may be more. A page may be empty all the same.
+  std::optional<KeyId> next;
+};
+
 // What Open found and did, for the log.
 struct KeyRingReport {
   int versions = 0;
@@ -71,7 +81,8 @@ struct KeyRingReport {
 // The keys, their versions and their names: what the store keeps and the token holds, joined.
 //
 // Keys are kept in memory as they are used, so that sealing and opening does not ask the store.
-// Changes go to the store first. This is the only writer of its store and of its keys in the token.
+// Changes go to the store first. This, with KeyLife and MaterialImport, which change keys through
+// it, is the only writer of its store and of its keys in the token.
 //
 // Errors are for the caller (server/core/error.h). Thread-safe.
 class KeyRing {
@@ -82,29 +93,35 @@ class KeyRing {
   //
   // `store`, `token` and `clock` outlive the ring.
   static absl::StatusOr<std::unique_ptr<KeyRing>> Open(store::Store& store, hsm::Token& token,
-                                                       const Clock& clock, KeyRingReport& report);
+                                                       const Clock& clock, const UseLimits& limits,
+                                                       KeyRingReport& report);
 
   // --- Using keys -------------------------------------------------------------------------------
 
-  // The version of `key` that seals. Rejected.Disabled.
+  // The version of `key` that seals. Errors of CheckAction; Rejected.Unavailable.
   absl::StatusOr<UsableVersion> ForSealing(const KeyId& key, SealingVersion which);
-  // A version that a blob names. Rejected.Disabled; InvalidCiphertext if there is none, for such a
-  // blob is not genuine.
+  // A version that a blob names. Errors of CheckAction; Rejected.Unavailable; InvalidCiphertext if
+  // there is none, for such a blob is not genuine.
   absl::StatusOr<UsableVersion> ForOpening(const KeyId& key_id, const KeyVersionId& version_id);
   // Which key is meant. All else takes ids: who may use a key is decided by its id, and a name may
   // be moved to another key at any moment. Forbidden.KeyNotFound, Forbidden.AliasNotFound.
   absl::StatusOr<KeyId> Resolve(const KeyReference& key);
 
-  // --- The keys' own life -----------------------------------------------------------------------
+  // --- Looking at keys --------------------------------------------------------------------------
 
-  // `policy_of` gives the policy document that is stored with the new key (see Store::BeginKey);
-  // without it there is none.
-  using PolicyOf = std::function<absl::StatusOr<std::string>(const KeyId&)>;
-  absl::StatusOr<store::KeyRecord> CreateKey(absl::string_view description, Deadline deadline,
-                                             const PolicyOf& policy_of = nullptr);
-  absl::StatusOr<store::KeyRecord> DescribeKey(const KeyId& key);
-  absl::StatusOr<store::KeyVersionRecord> CreateKeyVersion(const KeyId& key, Deadline deadline);
-  absl::StatusOr<store::KeyRecord> SetKeyState(const KeyId& key, store::KeyState state);
+  absl::StatusOr<KeyDescription> Describe(const KeyId& key);
+  // Pages begin after what the last page ended with, and have at most `limit` entries. A key that
+  // `after` names and that is unknown is Forbidden.KeyNotFound.
+  absl::StatusOr<KeyPage> ListKeys(const KeyFilter& filter, const std::optional<KeyId>& after,
+                                   int limit);
+  absl::StatusOr<std::vector<KeyVersionDescription>> ListKeyVersions(const KeyId& key_id,
+                                                                     int32_t after_number,
+                                                                     int limit);
+  absl::StatusOr<std::vector<store::AliasRecord>> ListAliases(const std::optional<KeyId>& key_id,
+                                                              absl::string_view after_name,
+                                                              int limit);
+
+  // --- Names ------------------------------------------------------------------------------------
 
   absl::StatusOr<store::AliasRecord> CreateAlias(const AliasName& name, const KeyId& key);
   // Both change an alias only while it is `from`'s; it was moved meanwhile if it is not.
@@ -112,30 +129,67 @@ class KeyRing {
                                                  const KeyId& to);
   absl::Status DeleteAlias(const AliasName& name, const KeyId& from);
 
-  // Pages begin after what the last page ended with, and have at most `limit` entries. A key that
-  // `after` names and that is unknown is Forbidden.KeyNotFound.
-  absl::StatusOr<std::vector<store::KeyRecord>> ListKeys(const std::optional<KeyId>& after,
-                                                         int limit);
-  absl::StatusOr<std::vector<store::KeyVersionRecord>> ListKeyVersions(const KeyId& key_id,
-                                                                       int32_t after_number,
-                                                                       int limit);
-  absl::StatusOr<std::vector<store::AliasRecord>> ListAliases(const std::optional<KeyId>& key_id,
-                                                              absl::string_view after_name,
-                                                              int limit);
+  // --- Changing keys: for KeyLife and MaterialImport --------------------------------------------
+
+  // Whether the key's state allows this; see CheckAction.
+  absl::Status Check(KeyAction action, const KeyId& key);
+  // Runs `change` alone among all changes, with the key as it is in the store, if the key's state
+  // allows `action`; then reads the key anew. `change` returns errors for the caller.
+  absl::StatusOr<KeyDescription> Change(
+      KeyAction action, const KeyId& key,
+      const std::function<absl::Status(const store::KeyRecord&)>& change)
+      ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
+
+  absl::StatusOr<KeyId> NewKeyId(Deadline deadline);
+  // Makes a version in two phases: `begin` records it as pending, its keys are generated in the
+  // token (unless it has none yet, for they will be imported), and it is committed.
+  enum class VersionKeysAre { kGenerated, kImportedLater };
+  absl::StatusOr<store::KeyVersionRecord> MakeVersion(
+      const KeyId& key_id, VersionKeysAre origin, Deadline deadline,
+      const std::function<absl::Status(const KeyVersionId&)>& begin)
+      ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_, making_mu_);
+  // Takes back versions whose making failed so that it could not be taken back then. Returns how
+  // many.
+  absl::StatusOr<int> Reap(Deadline deadline) ABSL_LOCKS_EXCLUDED(making_mu_);
+
+  // The keys of a committed version came into the token, or went.
+  void AdoptVersion(const KeyVersionId& version, hsm::VersionKeys keys)
+      ABSL_LOCKS_EXCLUDED(cache_mu_);
+  void AbandonVersion(const KeyVersionId& version) ABSL_LOCKS_EXCLUDED(cache_mu_);
+  // Whether the token has the keys of a committed version as they were made.
+  bool HasKeys(const KeyVersionId& version) ABSL_LOCKS_EXCLUDED(cache_mu_);
+  // Deletes a key that is being destroyed from the store and from memory. Its keys in the token are
+  // gone.
+  absl::Status DeleteKey(const KeyId& key) ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
+
+  // Keys of which a version has used up so much of its budget that they should rotate; each is told
+  // once.
+  std::vector<KeyId> TakeKeysToRotate() ABSL_LOCKS_EXCLUDED(due_mu_);
+  // Waits until there are such keys, until `deadline`, or until WakeUp.
+  void WaitForKeysToRotate(Deadline deadline) ABSL_LOCKS_EXCLUDED(due_mu_);
+  void WakeUp() ABSL_LOCKS_EXCLUDED(due_mu_);
+  // One use of the version's seal key. Rejected.LimitExceeded.
+  absl::Status TakeUse(const UsableVersion& version) ABSL_LOCKS_EXCLUDED(due_mu_);
+  // Whether the primary version should give way because of its uses.
+  bool PrimaryIsWorn(const store::KeyRecord& key) ABSL_LOCKS_EXCLUDED(cache_mu_);
 
  private:
   struct Version {
     KeyId key_id;
-    hsm::VersionKeys keys;
+    // Null if the token lacks them, or they are not as they were made.
+    std::unique_ptr<const hsm::VersionKeys> keys;
+    std::shared_ptr<UseBudget> budget;
   };
 
-  KeyRing(store::Store& store, hsm::Token& token, const Clock& clock)
-      : store_(store), token_(token), clock_(clock) {}
+  KeyRing(store::Store& store, hsm::Token& token, const Clock& clock, const UseLimits& limits)
+      : store_(store), token_(token), clock_(clock), limits_(limits) {}
 
-  absl::Status Reap(KeyRingReport& report);
   absl::Status LoadVersions(KeyRingReport& report);
   absl::StatusOr<std::shared_ptr<const store::KeyRecord>> FindKey(const KeyId& id)
       ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
+  KeyStatus StatusOfKey(const store::KeyRecord& key) ABSL_LOCKS_EXCLUDED(cache_mu_);
+  KeyDescription DescriptionOf(const store::KeyRecord& key) ABSL_LOCKS_EXCLUDED(cache_mu_);
+  int64_t UsesLeft(const KeyVersionId& version) ABSL_LOCKS_EXCLUDED(cache_mu_);
   absl::StatusOr<UsableVersion> Use(const store::KeyRecord& key, const KeyVersionId& version_id)
       ABSL_LOCKS_EXCLUDED(cache_mu_);
   absl::StatusOr<std::shared_ptr<const store::KeyRecord>> Reload(const KeyId& id)
@@ -143,17 +197,17 @@ class KeyRing {
   // OK if an alias is `key`'s.
   absl::Status CheckAlias(const AliasName& name, const KeyId& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mu_);
-  // Runs both phases of making a version around its generation in the token.
-  absl::StatusOr<store::KeyVersionRecord> MakeVersion(
-      const KeyId& key_id, Deadline deadline,
-      const std::function<absl::Status(const KeyVersionId&)>& begin)
-      ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
+  // The keys of a new version, and what to do if it comes to nothing.
+  absl::StatusOr<hsm::NewVersionKeys> GenerateKeys(const KeyVersionId& id, Deadline deadline);
+  void AddVersion(const store::KeyVersionRecord& record, std::optional<hsm::VersionKeys> keys)
+      ABSL_LOCKS_EXCLUDED(cache_mu_);
   template <typename IdType>
   absl::StatusOr<IdType> RandomId(Deadline deadline);
 
   store::Store& store_;
   hsm::Token& token_;
   const Clock& clock_;
+  const UseLimits limits_;
 
   // Held while the store is changed or read into memory, so that memory never goes back to what the
   // store said before a change. Never held while the token works.
@@ -161,8 +215,18 @@ class KeyRing {
   SharedMutex cache_mu_;
   absl::flat_hash_map<KeyId, std::shared_ptr<const store::KeyRecord>> keys_
       ABSL_GUARDED_BY(cache_mu_);
+  // All that are committed.
   absl::flat_hash_map<KeyVersionId, Version> versions_ ABSL_GUARDED_BY(cache_mu_);
   absl::flat_hash_map<std::string, KeyId> aliases_ ABSL_GUARDED_BY(cache_mu_);
+
+  Mutex making_mu_;
+  // Pending versions that somebody is at work on.
+  absl::flat_hash_set<KeyVersionId> making_ ABSL_GUARDED_BY(making_mu_);
+
+  Mutex due_mu_;
+  CondVar due_;
+  absl::flat_hash_set<KeyId> keys_to_rotate_ ABSL_GUARDED_BY(due_mu_);
+  bool woken_up_ ABSL_GUARDED_BY(due_mu_) = false;
 };
 
 }  // namespace strongroom::core

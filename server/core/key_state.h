@@ -40,12 +40,24 @@ enum class KeyAction {
   kDisable,
   kScheduleDeletion,
   kCancelDeletion,
-  kEdit,      // its description, tags, rotation, policy, new grants, aliases to it
-  kWithdraw,  // grants and aliases taken away
-  kPrepareImport,
-  kImport,
+  kEdit,      // its description, tags, rotation, policy; new grants and aliases
+  kWithdraw,  // grants and aliases that it has
+  kImport,    // parameters for it, and material
   kDeleteMaterial,
 };
+inline constexpr KeyAction kAllKeyActions[] = {KeyAction::kLook,
+                                               KeyAction::kSeal,
+                                               KeyAction::kOpen,
+                                               KeyAction::kRotate,
+                                               KeyAction::kEnable,
+                                               KeyAction::kDisable,
+                                               KeyAction::kScheduleDeletion,
+                                               KeyAction::kCancelDeletion,
+                                               KeyAction::kEdit,
+                                               KeyAction::kWithdraw,
+                                               KeyAction::kImport,
+                                               KeyAction::kDeleteMaterial};
+const char* NameOf(KeyAction action);
 
 // `primary_usable`: whether the token has the keys of the primary version as they were made.
 KeyStatus StatusOf(const store::KeyRecord& key, bool primary_usable);

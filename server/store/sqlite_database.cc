@@ -136,6 +136,10 @@ void SqliteStatement::BindBlob16(int index, const std::array<uint8_t, 16>& bytes
   NoteBinding(sqlite3_bind_blob64(statement_, index, bytes.data(), bytes.size(), SQLITE_TRANSIENT));
 }
 
+void SqliteStatement::BindTexts(int index, absl::Span<const absl::string_view> texts) {
+  for (const absl::string_view text : texts) Bind(index++, text);
+}
+
 void SqliteStatement::NoteBinding(int result) {
   if (result != SQLITE_OK) status_ = database_->ErrorStatus(result);
 }

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "server/store/ids.h"
 
 namespace strongroom::store {
@@ -37,6 +38,10 @@ class SqliteStatement {
   SqliteStatement(SqliteStatement&& other) noexcept;
   SqliteStatement& operator=(SqliteStatement&&) = delete;
   ~SqliteStatement();
+
+  // Binds texts to the parameters from `index` on (the first is 1), for a statement that has as
+  // many as its caller says. Before the first row.
+  void BindTexts(int index, absl::Span<const absl::string_view> texts);
 
   // Runs to the end, whatever rows there are.
   absl::Status Run();

@@ -91,6 +91,56 @@ CREATE TABLE audit_head (
   hash BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 )sql",
+    // A key's whole life: more states, tags, rotation, deletion, uses and imported material.
+    R"sql(
+-- A CHECK cannot be changed, so a new column takes over from the one that has it. (A new table
+-- could only be put in place with foreign keys off.)
+ALTER TABLE keys RENAME COLUMN state TO old_state;
+ALTER TABLE keys ADD COLUMN state INTEGER NOT NULL DEFAULT 1 CHECK (state BETWEEN 1 AND 5);
+UPDATE keys SET state = old_state;
+ALTER TABLE keys DROP COLUMN old_state;
+
+ALTER TABLE keys ADD COLUMN origin INTEGER NOT NULL DEFAULT 1 CHECK (origin IN (1, 2));
+-- 0 if it does not rotate by time.
+ALTER TABLE keys ADD COLUMN rotation_days INTEGER NOT NULL DEFAULT 0 CHECK (rotation_days >= 0);
+-- NULL if it does not, or has no committed version.
+ALTER TABLE keys ADD COLUMN next_rotation INTEGER;
+-- NULL unless its deletion is scheduled.
+ALTER TABLE keys ADD COLUMN deletion_time INTEGER;
+
+-- Keys without a committed version are listed too.
+DROP INDEX committed_keys;
+CREATE INDEX keys_by_creation ON keys (create_time, id);
+CREATE INDEX keys_to_rotate ON keys (state, next_rotation) WHERE next_rotation IS NOT NULL;
+CREATE INDEX keys_to_destroy ON keys (state, deletion_time);
+
+CREATE TABLE key_tags (
+  key_id BLOB NOT NULL REFERENCES keys (id),
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (key_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tagged_keys ON key_tags (name, value, key_id);
+
+ALTER TABLE key_versions ADD COLUMN proof BLOB NOT NULL DEFAULT x'';
+ALTER TABLE key_versions ADD COLUMN uses_reserved INTEGER NOT NULL DEFAULT 0
+  CHECK (uses_reserved >= 0);
+-- Nobody has counted the uses of these: 2^31 of them is where rotation by use begins by default.
+UPDATE key_versions SET uses_reserved = 2147483648 WHERE number IS NOT NULL;
+
+CREATE TABLE imports (
+  key_id BLOB NOT NULL PRIMARY KEY REFERENCES keys (id),
+  id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+  algorithm INTEGER NOT NULL,
+  expire_time INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX expiring_imports ON imports (expire_time);
+
+-- For deleting a key: no other index has all of its grants.
+CREATE INDEX grants_of_key ON grants (key_id);
+)sql",
 };
 
 // Whether the database is a store that this program can use: one of ours (or empty), and not of a

@@ -11,40 +11,72 @@
 namespace strongroom::store {
 namespace {
 
-// The columns that ReadKey, ReadVersion, ReadAlias and ReadGrant take, in their order.
-#define KEY_COLUMNS "id, state, description, create_time, initial_version, primary_version"
-#define VERSION_COLUMNS "id, key_id, number, create_time"
+// The columns that ReadKey, ReadVersion, ReadImport, ReadAlias and ReadGrant take, in their order.
+#define KEY_COLUMNS                                                                 \
+  "id, state, origin, description, create_time, initial_version, primary_version, " \
+  "rotation_days, next_rotation, deletion_time"
+#define VERSION_COLUMNS "id, key_id, number, create_time, proof, uses_reserved"
+#define IMPORT_COLUMNS "key_id, id, algorithm, expire_time"
 #define ALIAS_COLUMNS "name, key_id, create_time, update_time"
 #define GRANT_COLUMNS \
   "id, key_id, grantee, retiring_principal, create_time, expire_time, document, ended"
+
+#define MICROS_PER_DAY "86400000000"
 
 absl::Time ReadTime(SqliteStatement& row, int column) {
   return absl::FromUnixMicros(row.Int64(column));
 }
 
-KeyState ReadKeyState(SqliteStatement& row, int column) {
-  const int64_t number = row.Int64(column);
-  switch (number) {
-    case static_cast<int64_t>(KeyState::kEnabled):
-      return KeyState::kEnabled;
-    case static_cast<int64_t>(KeyState::kDisabled):
-      return KeyState::kDisabled;
-    default:
-      row.FailAsCorrupt(absl::StrCat("a key in state ", number, ", which there is not"));
-      return KeyState::kDisabled;
-  }
+// Of a time that may never come.
+absl::Time ReadTimeOrNever(SqliteStatement& row, int column) {
+  return row.IsNull(column) ? absl::InfiniteFuture() : ReadTime(row, column);
 }
 
+std::optional<int64_t> MicrosUnlessNever(absl::Time time) {
+  if (time == absl::InfiniteFuture()) return std::nullopt;
+  return absl::ToUnixMicros(time);
+}
+
+KeyState ReadKeyState(SqliteStatement& row, int column) {
+  const int64_t number = row.Int64(column);
+  if (number >= static_cast<int64_t>(KeyState::kEnabled) &&
+      number <= static_cast<int64_t>(KeyState::kDestroying)) {
+    return static_cast<KeyState>(number);
+  }
+  row.FailAsCorrupt(absl::StrCat("a key in state ", number, ", which there is not"));
+  return KeyState::kDisabled;
+}
+
+KeyOrigin ReadKeyOrigin(SqliteStatement& row, int column) {
+  const int64_t number = row.Int64(column);
+  if (number == static_cast<int64_t>(KeyOrigin::kImported)) return KeyOrigin::kImported;
+  if (number != static_cast<int64_t>(KeyOrigin::kToken)) {
+    row.FailAsCorrupt(absl::StrCat("a key of origin ", number, ", which there is not"));
+  }
+  return KeyOrigin::kToken;
+}
+
+// All but its tags.
 KeyRecord ReadKey(SqliteStatement& row) {
   KeyRecord key;
   key.id = row.Id<KeyId>(0);
   key.state = ReadKeyState(row, 1);
-  key.description = row.Text(2);
-  key.create_time = ReadTime(row, 3);
-  key.initial_version = row.Id<KeyVersionId>(4);
-  key.primary_version = row.Id<KeyVersionId>(5);
+  key.origin = ReadKeyOrigin(row, 2);
+  key.description = row.Text(3);
+  key.create_time = ReadTime(row, 4);
+  // Only both together can be NULL.
+  key.creating = row.IsNull(5) && row.IsNull(6);
+  if (!key.creating) {
+    key.initial_version = row.Id<KeyVersionId>(5);
+    key.primary_version = row.Id<KeyVersionId>(6);
+  }
+  key.rotation_days = static_cast<int32_t>(row.Int64(7));
+  key.next_rotation = ReadTimeOrNever(row, 8);
+  key.deletion_time = ReadTimeOrNever(row, 9);
   return key;
 }
+
+KeyId ReadKeyId(SqliteStatement& row) { return row.Id<KeyId>(0); }
 
 KeyVersionRecord ReadVersion(SqliteStatement& row) {
   KeyVersionRecord version;
@@ -52,7 +84,18 @@ KeyVersionRecord ReadVersion(SqliteStatement& row) {
   version.key_id = row.Id<KeyId>(1);
   version.number = static_cast<int32_t>(row.Int64(2));
   version.create_time = ReadTime(row, 3);
+  version.proof = row.Blob(4);
+  version.uses_reserved = row.Int64(5);
   return version;
+}
+
+ImportRecord ReadImport(SqliteStatement& row) {
+  ImportRecord import;
+  import.key_id = row.Id<KeyId>(0);
+  import.id = row.Id<ImportId>(1);
+  import.algorithm = static_cast<int32_t>(row.Int64(2));
+  import.expire_time = ReadTime(row, 3);
+  return import;
 }
 
 AliasRecord ReadAlias(SqliteStatement& row) {
@@ -71,7 +114,7 @@ GrantRecord ReadGrant(SqliteStatement& row) {
   grant.grantee = row.Text(2);
   grant.retiring_principal = row.Text(3);
   grant.create_time = ReadTime(row, 4);
-  grant.expire_time = row.IsNull(5) ? absl::InfiniteFuture() : ReadTime(row, 5);
+  grant.expire_time = ReadTimeOrNever(row, 5);
   grant.document = row.Blob(6);
   grant.ended = row.Int64(7) != 0;
   return grant;
@@ -203,8 +246,10 @@ absl::Status SqliteStore::BeginKey(const KeyRecord& key, const KeyVersionId& fir
   if (!transaction.ok()) return transaction.status();
   const int64_t create_time = absl::ToUnixMicros(key.create_time);
   absl::StatusOr<int64_t> inserted = database_->Change(
-      "INSERT INTO keys (id, state, description, create_time) VALUES (?, ?, ?, ?)", key.id,
-      static_cast<int>(key.state), key.description, create_time);
+      "INSERT INTO keys (id, state, origin, description, create_time, rotation_days) "
+      "VALUES (?, ?, ?, ?, ?, ?)",
+      key.id, static_cast<int>(key.state), static_cast<int>(key.origin), key.description,
+      create_time, key.rotation_days);
   if (!inserted.ok()) {
     return NameWhatIsTaken(inserted.status(), absl::StrCat("key ", key.id.ToString()));
   }
@@ -215,7 +260,9 @@ absl::Status SqliteStore::BeginKey(const KeyRecord& key, const KeyVersionId& fir
     return NameWhatIsTaken(inserted.status(),
                            absl::StrCat("key version ", first_version.ToString()));
   }
-  absl::Status status = InsertPolicy(key.id, policy);
+  absl::Status status = InsertTags(key.id, key.tags);
+  if (!status.ok()) return status;
+  status = InsertPolicy(key.id, policy);
   if (!status.ok()) return status;
   return transaction->Commit();
 }
@@ -234,23 +281,26 @@ absl::Status SqliteStore::BeginVersion(const KeyId& key_id, const KeyVersionId& 
 }
 
 absl::StatusOr<KeyVersionRecord> SqliteStore::CommitVersion(const KeyVersionId& version,
-                                                            absl::string_view) {
+                                                            absl::string_view proof) {
   MutexLock lock(mutex_);
   absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
   if (!transaction.ok()) return transaction.status();
   absl::StatusOr<KeyVersionRecord> committed = Found(
       database_
           ->Prepare("UPDATE key_versions SET number = 1 + ifnull((SELECT max(other.number) "
-                    "FROM key_versions AS other WHERE other.key_id = key_versions.key_id), 0) "
-                    "WHERE id = ? AND number IS NULL RETURNING " VERSION_COLUMNS,
-                    version)
+                    "FROM key_versions AS other WHERE other.key_id = key_versions.key_id), 0), "
+                    "proof = ?2, uses_reserved = length(?2) > 0 "
+                    "WHERE id = ?1 AND number IS NULL RETURNING " VERSION_COLUMNS,
+                    version, SqliteBlob{proof})
           .One(ReadVersion),
       NoSuchPendingVersion(version));
   if (!committed.ok()) return committed;
   absl::Status status = ChangedOne(
       database_->Change("UPDATE keys SET primary_version = ?1, "
-                        "initial_version = ifnull(initial_version, ?1) WHERE id = ?2",
-                        version, committed->key_id),
+                        "initial_version = ifnull(initial_version, ?1), "
+                        "next_rotation = iif(rotation_days > 0, "
+                        "?3 + rotation_days * " MICROS_PER_DAY ", NULL) WHERE id = ?2",
+                        version, committed->key_id, absl::ToUnixMicros(committed->create_time)),
       absl::InternalError(absl::StrCat("key version ", version.ToString(), " is of no key")));
   if (!status.ok()) return status;
   status = transaction->Commit();
@@ -266,17 +316,18 @@ absl::Status SqliteStore::DropPendingVersion(const KeyVersionId& version) {
       database_
           ->Prepare("DELETE FROM key_versions WHERE id = ? AND number IS NULL RETURNING key_id",
                     version)
-          .One([](SqliteStatement& row) { return row.Id<KeyId>(0); }),
+          .One(ReadKeyId),
       NoSuchPendingVersion(version));
   if (!key_id.ok()) return key_id.status();
   // A key without a committed version has had no other: BeginVersion does not see it.
-  absl::StatusOr<int64_t> dropped = database_->Change(
-      "DELETE FROM key_policies WHERE key_id IN "
-      "(SELECT id FROM keys WHERE id = ? AND initial_version IS NULL)",
-      *key_id);
-  if (!dropped.ok()) return dropped.status();
-  dropped = database_->Change("DELETE FROM keys WHERE id = ? AND initial_version IS NULL", *key_id);
-  if (!dropped.ok()) return dropped.status();
+  for (const char* drop : {"DELETE FROM key_policies WHERE key_id IN "
+                           "(SELECT id FROM keys WHERE id = ? AND initial_version IS NULL)",
+                           "DELETE FROM key_tags WHERE key_id IN "
+                           "(SELECT id FROM keys WHERE id = ? AND initial_version IS NULL)",
+                           "DELETE FROM keys WHERE id = ? AND initial_version IS NULL"}) {
+    absl::Status status = database_->Change(drop, *key_id).status();
+    if (!status.ok()) return status;
+  }
   return transaction->Commit();
 }
 
@@ -292,88 +343,306 @@ absl::StatusOr<std::vector<PendingVersion>> SqliteStore::ListPendingVersions() {
       });
 }
 
-absl::StatusOr<KeyRecord> SqliteStore::FindKey(const KeyId& id) {
-  return Found(
-      database_
-          ->Prepare("SELECT " KEY_COLUMNS " FROM keys WHERE id = ? AND initial_version IS NOT NULL",
-                    id)
-          .One(ReadKey),
-      NoSuchKey(id));
+absl::Status SqliteStore::CheckKey(const KeyId& id) {
+  return Found(database_
+                   ->Prepare("SELECT id FROM keys WHERE id = ? AND initial_version IS NOT NULL", id)
+                   .One(ReadKeyId),
+               NoSuchKey(id))
+      .status();
+}
+
+absl::StatusOr<std::map<std::string, std::string>> SqliteStore::FindTags(const KeyId& key_id) {
+  std::map<std::string, std::string> tags;
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> rows =
+      database_->Prepare("SELECT name, value FROM key_tags WHERE key_id = ?", key_id)
+          .All([](SqliteStatement& row) { return std::make_pair(row.Text(0), row.Text(1)); });
+  if (!rows.ok()) return rows.status();
+  for (auto& [name, value] : *rows) tags.emplace(std::move(name), std::move(value));
+  return tags;
+}
+
+absl::Status SqliteStore::InsertTags(const KeyId& key_id,
+                                     const std::map<std::string, std::string>& tags) {
+  for (const auto& [name, value] : tags) {
+    absl::Status status =
+        database_
+            ->Change("INSERT INTO key_tags (key_id, name, value) VALUES (?, ?, ?)", key_id, name,
+                     value)
+            .status();
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<KeyRecord> SqliteStore::GetKey(const KeyId& id) {
   MutexLock lock(mutex_);
-  return FindKey(id);
-}
-
-absl::Status SqliteStore::SetKeyState(const KeyId&, KeyState, absl::Time) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::Status SqliteStore::SetKeyDescription(const KeyId&, absl::string_view) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::Status SqliteStore::SetKeyTags(const KeyId&, const std::map<std::string, std::string>&) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::Status SqliteStore::SetKeyRotation(const KeyId&, int32_t) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::StatusOr<std::vector<KeyId>> SqliteStore::ListKeysToRotate(absl::Time, int) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::StatusOr<std::vector<KeyId>> SqliteStore::ListKeysToDestroy(absl::Time, int) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::Status SqliteStore::DeleteKey(const KeyId&) { return absl::UnimplementedError("not yet"); }
-
-absl::StatusOr<UseBlock> SqliteStore::ReserveUses(const KeyVersionId&, int64_t, int64_t) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::Status SqliteStore::PutImport(const ImportRecord&) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::StatusOr<std::optional<ImportRecord>> SqliteStore::GetImport(const KeyId&) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::Status SqliteStore::DropImport(const ImportId&) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::StatusOr<std::vector<ImportRecord>> SqliteStore::ListExpiredImports(absl::Time) {
-  return absl::UnimplementedError("not yet");
-}
-
-absl::Status SqliteStore::CommitImport(const KeyVersionId&, absl::string_view) {
-  return absl::UnimplementedError("not yet");
+  absl::StatusOr<KeyRecord> key =
+      Found(database_->Prepare("SELECT " KEY_COLUMNS " FROM keys WHERE id = ?", id).One(ReadKey),
+            NoSuchKey(id));
+  if (!key.ok()) return key;
+  absl::StatusOr<std::map<std::string, std::string>> tags = FindTags(id);
+  if (!tags.ok()) return tags.status();
+  key->tags = *std::move(tags);
+  return key;
 }
 
 absl::StatusOr<std::vector<KeyRecord>> SqliteStore::ListKeys(
-    const std::optional<KeyId>& after, int limit, const std::map<std::string, std::string>&) {
+    const std::optional<KeyId>& after, int limit, const std::map<std::string, std::string>& tags) {
   absl::Status valid = CheckLimit(limit);
   if (!valid.ok()) return valid;
   MutexLock lock(mutex_);
   // With the nil id, before every key.
   int64_t after_time = std::numeric_limits<int64_t>::min();
   if (after.has_value()) {
-    absl::StatusOr<KeyRecord> key = FindKey(*after);
-    if (!key.ok()) return key.status();
-    after_time = absl::ToUnixMicros(key->create_time);
+    absl::StatusOr<int64_t> create_time =
+        Found(database_->Prepare("SELECT create_time FROM keys WHERE id = ?", *after)
+                  .One([](SqliteStatement& row) { return row.Int64(0); }),
+              NoSuchKey(*after));
+    if (!create_time.ok()) return create_time.status();
+    after_time = *create_time;
   }
+  std::string sql = "SELECT " KEY_COLUMNS " FROM keys WHERE (create_time, id) > (?1, ?2)";
+  constexpr int kFirstText = 4;
+  std::vector<absl::string_view> texts;
+  for (const auto& [name, value] : tags) {
+    const size_t parameter = kFirstText + texts.size();
+    absl::StrAppend(&sql, " AND id IN (SELECT key_id FROM key_tags WHERE name = ?", parameter,
+                    " AND value = ?", parameter + 1, ")");
+    texts.push_back(name);
+    texts.push_back(value);
+  }
+  absl::StrAppend(&sql, " ORDER BY create_time, id LIMIT ?3");
+  absl::StatusOr<std::vector<KeyRecord>> keys;
+  {
+    SqliteStatement statement =
+        database_->Prepare(sql.c_str(), after_time, after.value_or(KeyId()), limit);
+    statement.BindTexts(kFirstText, texts);
+    keys = statement.All(ReadKey);
+  }
+  if (!keys.ok()) return keys;
+  for (KeyRecord& key : *keys) {
+    absl::StatusOr<std::map<std::string, std::string>> its_tags = FindTags(key.id);
+    if (!its_tags.ok()) return its_tags.status();
+    key.tags = *std::move(its_tags);
+  }
+  return keys;
+}
+
+absl::Status SqliteStore::SetKeyState(const KeyId& id, KeyState state, absl::Time deletion_time) {
+  MutexLock lock(mutex_);
+  return ChangedOne(
+      database_->Change("UPDATE keys SET state = ?, deletion_time = ? "
+                        "WHERE id = ? AND initial_version IS NOT NULL",
+                        static_cast<int>(state), MicrosUnlessNever(deletion_time), id),
+      NoSuchKey(id));
+}
+
+absl::Status SqliteStore::SetKeyDescription(const KeyId& id, absl::string_view description) {
+  MutexLock lock(mutex_);
+  return ChangedOne(
+      database_->Change(
+          "UPDATE keys SET description = ? WHERE id = ? AND initial_version IS NOT NULL",
+          description, id),
+      NoSuchKey(id));
+}
+
+absl::Status SqliteStore::SetKeyTags(const KeyId& id,
+                                     const std::map<std::string, std::string>& tags) {
+  MutexLock lock(mutex_);
+  absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::Status status = CheckKey(id);
+  if (!status.ok()) return status;
+  status = database_->Change("DELETE FROM key_tags WHERE key_id = ?", id).status();
+  if (!status.ok()) return status;
+  status = InsertTags(id, tags);
+  if (!status.ok()) return status;
+  return transaction->Commit();
+}
+
+absl::Status SqliteStore::SetKeyRotation(const KeyId& id, int32_t days) {
+  MutexLock lock(mutex_);
+  return ChangedOne(
+      database_->Change("UPDATE keys SET rotation_days = ?1, next_rotation = iif(?1 > 0, "
+                        "(SELECT version.create_time FROM key_versions AS version "
+                        "WHERE version.id = keys.primary_version) + ?1 * " MICROS_PER_DAY
+                        ", NULL) WHERE id = ?2 AND initial_version IS NOT NULL",
+                        days, id),
+      NoSuchKey(id));
+}
+
+absl::StatusOr<std::vector<KeyId>> SqliteStore::ListKeysToRotate(absl::Time now, int limit) {
+  absl::Status valid = CheckLimit(limit);
+  if (!valid.ok()) return valid;
+  MutexLock lock(mutex_);
   return database_
-      ->Prepare("SELECT " KEY_COLUMNS
-                " FROM keys WHERE initial_version IS NOT NULL AND (create_time, id) > (?, ?) "
-                "ORDER BY create_time, id LIMIT ?",
-                after_time, after.value_or(KeyId()), limit)
-      .All(ReadKey);
+      ->Prepare(
+          "SELECT id FROM keys WHERE state = ? AND origin = ? AND next_rotation <= ? "
+          "ORDER BY next_rotation LIMIT ?",
+          static_cast<int>(KeyState::kEnabled), static_cast<int>(KeyOrigin::kToken),
+          absl::ToUnixMicros(now), limit)
+      .All(ReadKeyId);
+}
+
+absl::StatusOr<std::vector<KeyId>> SqliteStore::ListKeysToDestroy(absl::Time now, int limit) {
+  absl::Status valid = CheckLimit(limit);
+  if (!valid.ok()) return valid;
+  MutexLock lock(mutex_);
+  return database_
+      ->Prepare(
+          "SELECT id FROM keys WHERE initial_version IS NOT NULL AND "
+          "(state = ? OR (state = ? AND deletion_time <= ?)) LIMIT ?",
+          static_cast<int>(KeyState::kDestroying), static_cast<int>(KeyState::kPendingDeletion),
+          absl::ToUnixMicros(now), limit)
+      .All(ReadKeyId);
+}
+
+absl::Status SqliteStore::DeleteKey(const KeyId& id) {
+  MutexLock lock(mutex_);
+  absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<std::pair<KeyState, bool>> key =
+      Found(database_
+                ->Prepare("SELECT state, EXISTS (SELECT 1 FROM key_versions "
+                          "WHERE key_id = keys.id AND number IS NULL) "
+                          "FROM keys WHERE id = ? AND initial_version IS NOT NULL",
+                          id)
+                .One([](SqliteStatement& row) {
+                  return std::make_pair(ReadKeyState(row, 0), row.Int64(1) != 0);
+                }),
+            NoSuchKey(id));
+  if (!key.ok()) return key.status();
+  const auto& [state, has_pending_version] = *key;
+  if (state != KeyState::kDestroying) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("key ", id.ToString(), " is not being destroyed"));
+  }
+  if (has_pending_version) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a version of key ", id.ToString(), " is pending"));
+  }
+  for (const char* deletion :
+       {"DELETE FROM aliases WHERE key_id = ?",       //
+        "DELETE FROM key_policies WHERE key_id = ?",  //
+        "DELETE FROM grants WHERE key_id = ?",        //
+        "DELETE FROM key_tags WHERE key_id = ?",      //
+        "DELETE FROM imports WHERE key_id = ?",
+        // A key and its versions refer to each other.
+        "UPDATE keys SET initial_version = NULL, primary_version = NULL WHERE id = ?",
+        "DELETE FROM key_versions WHERE key_id = ?",  //
+        "DELETE FROM keys WHERE id = ?"}) {
+    absl::Status status = database_->Change(deletion, id).status();
+    if (!status.ok()) return status;
+  }
+  return transaction->Commit();
+}
+
+absl::StatusOr<UseBlock> SqliteStore::ReserveUses(const KeyVersionId& version, int64_t count,
+                                                  int64_t limit) {
+  count = std::max<int64_t>(count, 0);
+  MutexLock lock(mutex_);
+  // One statement nearly always: there is room for all of them.
+  absl::StatusOr<std::optional<int64_t>> reserved =
+      database_
+          ->Prepare(
+              "UPDATE key_versions SET uses_reserved = uses_reserved + ?2 "
+              "WHERE id = ?1 AND number IS NOT NULL AND uses_reserved <= ?3 - ?2 "
+              "RETURNING uses_reserved",
+              version, count, limit)
+          .One([](SqliteStatement& row) { return row.Int64(0); });
+  if (!reserved.ok()) return reserved.status();
+  if (reserved->has_value()) return UseBlock{.size = count, .uses_reserved = **reserved};
+
+  // RETURNING does not tell how many there were before, so the rest takes a transaction.
+  absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<int64_t> before =
+      Found(database_
+                ->Prepare("SELECT uses_reserved FROM key_versions "
+                          "WHERE id = ? AND number IS NOT NULL",
+                          version)
+                .One([](SqliteStatement& row) { return row.Int64(0); }),
+            NoSuchVersion(version));
+  if (!before.ok()) return before.status();
+  if (*before >= limit) return UseBlock{.size = 0, .uses_reserved = *before};
+  const int64_t size = std::min(count, limit - *before);
+  absl::Status status = database_
+                            ->Change("UPDATE key_versions SET uses_reserved = ? WHERE id = ?",
+                                     *before + size, version)
+                            .status();
+  if (!status.ok()) return status;
+  status = transaction->Commit();
+  if (!status.ok()) return status;
+  return UseBlock{.size = size, .uses_reserved = *before + size};
+}
+
+absl::Status SqliteStore::PutImport(const ImportRecord& import) {
+  MutexLock lock(mutex_);
+  absl::StatusOr<int64_t> put = database_->Change(
+      "INSERT INTO imports (" IMPORT_COLUMNS
+      ") SELECT id, ?, ?, ? FROM keys WHERE id = ? AND initial_version IS NOT NULL "
+      "ON CONFLICT (key_id) DO UPDATE SET id = excluded.id, algorithm = excluded.algorithm, "
+      "expire_time = excluded.expire_time",
+      import.id, import.algorithm, absl::ToUnixMicros(import.expire_time), import.key_id);
+  if (!put.ok()) {
+    return NameWhatIsTaken(put.status(), absl::StrCat("import ", import.id.ToString()));
+  }
+  return ChangedOne(put, NoSuchKey(import.key_id));
+}
+
+absl::StatusOr<std::optional<ImportRecord>> SqliteStore::GetImport(const KeyId& key_id) {
+  MutexLock lock(mutex_);
+  return database_->Prepare("SELECT " IMPORT_COLUMNS " FROM imports WHERE key_id = ?", key_id)
+      .One(ReadImport);
+}
+
+absl::Status SqliteStore::DropImport(const ImportId& id) {
+  MutexLock lock(mutex_);
+  return database_->Change("DELETE FROM imports WHERE id = ?", id).status();
+}
+
+absl::StatusOr<std::vector<ImportRecord>> SqliteStore::ListExpiredImports(absl::Time now) {
+  MutexLock lock(mutex_);
+  return database_
+      ->Prepare("SELECT " IMPORT_COLUMNS " FROM imports WHERE expire_time <= ?",
+                absl::ToUnixMicros(now))
+      .All(ReadImport);
+}
+
+absl::Status SqliteStore::CommitImport(const KeyVersionId& version, absl::string_view proof) {
+  MutexLock lock(mutex_);
+  absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
+  if (!transaction.ok()) return transaction.status();
+  absl::StatusOr<std::pair<KeyId, KeyState>> key =
+      Found(database_
+                ->Prepare("SELECT key.id, key.state FROM key_versions AS version "
+                          "JOIN keys AS key ON key.id = version.key_id "
+                          "WHERE version.id = ? AND version.number IS NOT NULL",
+                          version)
+                .One([](SqliteStatement& row) {
+                  return std::make_pair(row.Id<KeyId>(0), ReadKeyState(row, 1));
+                }),
+            NoSuchVersion(version));
+  if (!key.ok()) return key.status();
+  const auto& [key_id, state] = *key;
+  if (state != KeyState::kPendingImport) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("key ", key_id.ToString(), " does not wait for its material"));
+  }
+  absl::Status status =
+      database_
+          ->Change(
+              "UPDATE key_versions SET proof = ?2, uses_reserved = uses_reserved + 1 "
+              "WHERE id = ?1 AND length(proof) = 0 AND length(?2) > 0",
+              version, SqliteBlob{proof})
+          .status();
+  if (!status.ok()) return status;
+  status = database_
+               ->Change("UPDATE keys SET state = ? WHERE id = ?",
+                        static_cast<int>(KeyState::kEnabled), key_id)
+               .status();
+  if (!status.ok()) return status;
+  return transaction->Commit();
 }
 
 absl::StatusOr<KeyVersionRecord> SqliteStore::GetKeyVersion(const KeyVersionId& id) {
@@ -392,8 +661,8 @@ absl::StatusOr<std::vector<KeyVersionRecord>> SqliteStore::ListKeyVersions(const
   absl::Status valid = CheckLimit(limit);
   if (!valid.ok()) return valid;
   MutexLock lock(mutex_);
-  absl::StatusOr<KeyRecord> key = FindKey(key_id);
-  if (!key.ok()) return key.status();
+  absl::Status status = CheckKey(key_id);
+  if (!status.ok()) return status;
   // Pending versions have no number, and NULL is above nothing.
   return database_
       ->Prepare("SELECT " VERSION_COLUMNS
@@ -426,8 +695,8 @@ absl::StatusOr<AliasRecord> SqliteStore::UpdateAlias(absl::string_view name, con
   MutexLock lock(mutex_);
   absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
   if (!transaction.ok()) return transaction.status();
-  absl::StatusOr<KeyRecord> key = FindKey(key_id);
-  if (!key.ok()) return key.status();
+  absl::Status status = CheckKey(key_id);
+  if (!status.ok()) return status;
   absl::StatusOr<AliasRecord> alias =
       Found(database_
                 ->Prepare("UPDATE aliases SET key_id = ?, update_time = ? WHERE name = ? "
@@ -436,7 +705,7 @@ absl::StatusOr<AliasRecord> SqliteStore::UpdateAlias(absl::string_view name, con
                 .One(ReadAlias),
             NoSuchAlias(name));
   if (!alias.ok()) return alias;
-  absl::Status status = transaction->Commit();
+  status = transaction->Commit();
   if (!status.ok()) return status;
   return alias;
 }
@@ -495,10 +764,9 @@ absl::Status SqliteStore::PutKeyPolicy(const KeyId& key_id, absl::string_view po
   MutexLock lock(mutex_);
   absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
   if (!transaction.ok()) return transaction.status();
-  absl::StatusOr<KeyRecord> key = FindKey(key_id);
-  if (!key.ok()) return key.status();
-  absl::Status status =
-      database_->Change("DELETE FROM key_policies WHERE key_id = ?", key_id).status();
+  absl::Status status = CheckKey(key_id);
+  if (!status.ok()) return status;
+  status = database_->Change("DELETE FROM key_policies WHERE key_id = ?", key_id).status();
   if (!status.ok()) return status;
   status = InsertPolicy(key_id, policy);
   if (!status.ok()) return status;
@@ -506,16 +774,12 @@ absl::Status SqliteStore::PutKeyPolicy(const KeyId& key_id, absl::string_view po
 }
 
 absl::Status SqliteStore::InsertGrant(const GrantRecord& grant, bool ended) {
-  std::optional<int64_t> expire_time;
-  if (grant.expire_time != absl::InfiniteFuture()) {
-    expire_time = absl::ToUnixMicros(grant.expire_time);
-  }
   return NameWhatIsTaken(
       database_
           ->Change("INSERT INTO grants (" GRANT_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                    grant.id, grant.key_id, grant.grantee, grant.retiring_principal,
-                   absl::ToUnixMicros(grant.create_time), expire_time, SqliteBlob{grant.document},
-                   ended ? 1 : 0)
+                   absl::ToUnixMicros(grant.create_time), MicrosUnlessNever(grant.expire_time),
+                   SqliteBlob{grant.document}, ended ? 1 : 0)
           .status(),
       absl::StrCat("grant ", grant.id.ToString()));
 }
@@ -524,9 +788,9 @@ absl::Status SqliteStore::CreateGrant(const GrantRecord& grant, int most) {
   MutexLock lock(mutex_);
   absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
   if (!transaction.ok()) return transaction.status();
-  absl::StatusOr<KeyRecord> key = FindKey(grant.key_id);
-  if (!key.ok()) return key.status();
-  absl::Status status = InsertGrant(grant, false);
+  absl::Status status = CheckKey(grant.key_id);
+  if (!status.ok()) return status;
+  status = InsertGrant(grant, false);
   if (!status.ok()) return status;
   absl::StatusOr<std::optional<int64_t>> grants =
       database_->Prepare("SELECT count(*) FROM grants WHERE key_id = ? AND ended = 0", grant.key_id)
@@ -556,8 +820,8 @@ absl::StatusOr<std::vector<GrantRecord>> SqliteStore::ListGrants(
   absl::Status valid = CheckLimit(limit);
   if (!valid.ok()) return valid;
   MutexLock lock(mutex_);
-  absl::StatusOr<KeyRecord> key = FindKey(key_id);
-  if (!key.ok()) return key.status();
+  absl::Status status = CheckKey(key_id);
+  if (!status.ok()) return status;
   // With the nil id, before every grant.
   int64_t after_time = std::numeric_limits<int64_t>::min();
   if (after.has_value()) {
@@ -586,13 +850,13 @@ absl::Status SqliteStore::EndGrant(const GrantRecord& grant) {
   MutexLock lock(mutex_);
   absl::StatusOr<SqliteTransaction> transaction = SqliteTransaction::Begin(*database_);
   if (!transaction.ok()) return transaction.status();
-  absl::StatusOr<KeyRecord> key = FindKey(grant.key_id);
-  if (!key.ok()) return key.status();
+  absl::Status status = CheckKey(grant.key_id);
+  if (!status.ok()) return status;
   absl::StatusOr<int64_t> ended = database_->Change(
       "UPDATE grants SET ended = 1 WHERE id = ? AND key_id = ?", grant.id, grant.key_id);
   if (!ended.ok()) return ended.status();
   if (*ended == 0) {
-    absl::Status status = InsertGrant(grant, true);
+    status = InsertGrant(grant, true);
     if (!status.ok()) return status;
   }
   return transaction->Commit();
@@ -600,8 +864,8 @@ absl::Status SqliteStore::EndGrant(const GrantRecord& grant) {
 
 absl::StatusOr<std::vector<GrantId>> SqliteStore::ListEndedGrants(const KeyId& key_id) {
   MutexLock lock(mutex_);
-  absl::StatusOr<KeyRecord> key = FindKey(key_id);
-  if (!key.ok()) return key.status();
+  absl::Status status = CheckKey(key_id);
+  if (!status.ok()) return status;
   return database_->Prepare("SELECT id FROM grants WHERE key_id = ? AND ended = 1", key_id)
       .All([](SqliteStatement& row) { return row.Id<GrantId>(0); });
 }

@@ -102,7 +102,12 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::optional<std::string>> FindTokenSerial()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // NOT_FOUND if there is no such key, or none whose first version is committed.
-  absl::StatusOr<KeyRecord> FindKey(const KeyId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckKey(const KeyId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::map<std::string, std::string>> FindTags(const KeyId& key_id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Any tags the key had must be gone.
+  absl::Status InsertTags(const KeyId& key_id, const std::map<std::string, std::string>& tags)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<GrantRecord> FindGrant(const GrantId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // An empty one is not kept. Any policy the key had must be gone.
   absl::Status InsertPolicy(const KeyId& key_id, absl::string_view policy)

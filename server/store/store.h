@@ -184,18 +184,20 @@ class Store {
   // version of it is pending.
   virtual absl::Status DeleteKey(const KeyId& id) = 0;
 
-  // Reserves at most `count` uses of a version's seal key, and no more than `limit` in all. Durable
-  // when it returns. NOT_FOUND if there is no such version.
+  // Reserves at most `count` uses of a version's seal key, and no more than `limit` in all: none if
+  // those are used up, or if `count` is below 1. Durable when it returns. NOT_FOUND if there is no
+  // such version.
   virtual absl::StatusOr<UseBlock> ReserveUses(const KeyVersionId& version, int64_t count,
                                                int64_t limit) = 0;
 
   // Makes `import` the one import of its key, in place of the one there may be. NOT_FOUND if there
-  // is no such key.
+  // is no such key; ALREADY_EXISTS if the id is taken by another key's.
   virtual absl::Status PutImport(const ImportRecord& import) = 0;
   // Empty if the key has none; also if there is no such key.
   virtual absl::StatusOr<std::optional<ImportRecord>> GetImport(const KeyId& key_id) = 0;
   // OK if there is none such.
   virtual absl::Status DropImport(const ImportId& id) = 0;
+  // Those whose expire_time is not after `now`, in no order.
   virtual absl::StatusOr<std::vector<ImportRecord>> ListExpiredImports(absl::Time now) = 0;
   // Says that the key's one version has its material: it is enabled, and the version has this proof
   // if it had none (which counts as one use). NOT_FOUND if there is no such version;

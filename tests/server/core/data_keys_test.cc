@@ -175,13 +175,13 @@ TEST_F(DataKeysTest, RandomBytesAreAsManyAsAskedForAndNew) {
 
 TEST_F(DataKeysTest, VersionThatIsAskedForSealsAndOldBlobsOpenAfterRotation) {
   const std::string before = Seal(key(), "before").blob;
-  ASSERT_OK_AND_ASSIGN(const store::KeyRecord first, ring().DescribeKey(key()));
+  ASSERT_OK_AND_ASSIGN(const KeyDescription first, ring().Describe(key()));
   const KeyVersionId second = Rotate(key());
   struct Case {
     SealingVersion which;
     KeyVersionId version;
   };
-  for (const Case& c : {Case{SealingVersion::kInitial, first.initial_version},
+  for (const Case& c : {Case{SealingVersion::kInitial, first.record.initial_version},
                         Case{SealingVersion::kPrimary, second}}) {
     const SealingOptions options = {.key = key(), .version = c.which};
     std::vector<Sealed> sealed;
@@ -207,7 +207,7 @@ TEST_F(DataKeysTest, VersionThatIsAskedForSealsAndOldBlobsOpenAfterRotation) {
 TEST_F(DataKeysTest, DisabledKeySealsAndOpensNothingUntilItIsEnabled) {
   const std::vector<std::string> blobs = OneOfEachKind();
   const auto disabled = FailsWith(Reason::kDisabled, HasSubstr(key().ToString()));
-  SetState(key(), KeyState::kDisabled);
+  Disable(key());
   for (Plaintext plaintext : {Plaintext::kReturned, Plaintext::kNotReturned}) {
     for (SealingVersion version : {SealingVersion::kInitial, SealingVersion::kPrimary}) {
       EXPECT_THAT(Generate(32, plaintext, {.key = key(), .version = version}), disabled);
@@ -221,14 +221,14 @@ TEST_F(DataKeysTest, DisabledKeySealsAndOpensNothingUntilItIsEnabled) {
   }
   EXPECT_OK(data_keys().GenerateRandom(1, kNoDeadline));
 
-  SetState(key(), KeyState::kEnabled);
+  Enable(key());
   for (const std::string& blob : blobs) EXPECT_THAT(Open(blob), IsOk());
   EXPECT_THAT(Generate(32, Plaintext::kReturned), IsOk());
 }
 
 TEST_F(DataKeysTest, DisabledKeyTouchesNoKeyMaterial) {
   const std::string blob = Seal(key(), "text").blob;
-  SetState(key(), KeyState::kDisabled);
+  Disable(key());
   faults().Reset();
   EXPECT_THAT(Generate(32, Plaintext::kNotReturned), FailsWith(Reason::kDisabled));
   EXPECT_THAT(Open(blob), FailsWith(Reason::kDisabled));
@@ -633,9 +633,9 @@ TEST_F(DataKeysTest, TokenThatFailsSealsNothing) {
 
 TEST_F(DataKeysTest, KeysThatAreGoneFromTheTokenAreUnavailable) {
   const std::vector<std::string> blobs = OneOfEachKind();
-  ASSERT_OK_AND_ASSIGN(const store::KeyRecord record, ring().DescribeKey(key()));
+  ASSERT_OK_AND_ASSIGN(const KeyDescription record, ring().Describe(key()));
   const KeyId other = CreateKey();
-  ASSERT_OK(token().DestroyVersionKeys(record.primary_version.bytes(), kNoDeadline));
+  ASSERT_OK(token().DestroyVersionKeys(record.record.primary_version.bytes(), kNoDeadline));
   // Whether that was noticed at the start or happened since.
   for (bool restarted : {false, true}) {
     SCOPED_TRACE(restarted);
@@ -697,7 +697,7 @@ TEST_F(DataKeysTest, RehearsalSaysWhatIsInTheWay) {
   ASSERT_OK(faults().Apply("fail C_GetAttributeValue CKR_DEVICE_REMOVED"));
   EXPECT_THAT(seal(key()), FailsWith(Reason::kUnavailable));
   faults().Reset();
-  SetState(key(), store::KeyState::kDisabled);
+  Disable(key());
   EXPECT_THAT(seal(key()), FailsWith(Reason::kDisabled));
   EXPECT_THAT(data_keys().RehearseOpening(blob, std::nullopt, kNoDeadline),
               FailsWith(Reason::kDisabled));

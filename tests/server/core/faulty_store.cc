@@ -17,9 +17,10 @@ using store::UseBlock;
   if (const absl::Status fault = FaultOf(#member); !fault.ok()) return fault; \
   return store_.member(__VA_ARGS__)
 
-void FaultyStore::Fail(const std::string& member, const absl::Status& status) {
+void FaultyStore::Fail(const std::string& member, const absl::Status& status,
+                       int but_for_the_first) {
   MutexLock lock(mu_);
-  faults_[member] = status;
+  faults_[member] = {status, but_for_the_first};
 }
 
 void FaultyStore::Mend() {
@@ -30,7 +31,8 @@ void FaultyStore::Mend() {
 absl::Status FaultyStore::FaultOf(const std::string& member) {
   MutexLock lock(mu_);
   const auto it = faults_.find(member);
-  return it != faults_.end() ? it->second : absl::OkStatus();
+  if (it == faults_.end() || it->second.calls_before-- > 0) return absl::OkStatus();
+  return it->second.status;
 }
 
 absl::StatusOr<std::optional<std::string>> FaultyStore::GetTokenSerial() {

@@ -22,8 +22,9 @@ class FaultyStore final : public store::Store {
   // `store` outlives this.
   explicit FaultyStore(store::Store& store) : store_(store) {}
 
-  // From now on calls of this member, e.g. "GetKey", fail without reaching the store.
-  void Fail(const std::string& member, const absl::Status& status);
+  // From now on calls of this member, e.g. "GetKey", fail without reaching the store, but for the
+  // first so many.
+  void Fail(const std::string& member, const absl::Status& status, int but_for_the_first = 0);
   // No more failures.
   void Mend();
   // Called with the first version's id before a key begins.
@@ -91,7 +92,11 @@ class FaultyStore final : public store::Store {
   store::Store& store_;
   std::function<void(const KeyVersionId&)> on_begin_key_;
   Mutex mu_;
-  std::map<std::string, absl::Status> faults_ ABSL_GUARDED_BY(mu_);
+  struct Fault {
+    absl::Status status;
+    int calls_before = 0;
+  };
+  std::map<std::string, Fault> faults_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace strongroom::core

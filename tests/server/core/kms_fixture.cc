@@ -36,17 +36,19 @@ void KmsFixture::OpenTokenAndStore() {
 
 absl::StatusOr<std::unique_ptr<KeyRing>> KmsFixture::OpenRing() {
   report_ = KeyRingReport();
-  return KeyRing::Open(*store_, *token_, clock_, report_);
+  return KeyRing::Open(*store_, *token_, clock_, use_limits_, report_);
 }
 
 void KmsFixture::Start() {
   ASSERT_NO_FATAL_FAILURE(OpenTokenAndStore());
   ASSERT_OK_AND_ASSIGN(ring_, OpenRing());
+  life_ = std::make_unique<KeyLife>(*ring_, *store_, *token_, clock_, life_options_);
   data_keys_ = std::make_unique<DataKeys>(*ring_, *token_, kPairGenerations);
 }
 
 void KmsFixture::Stop() {
   data_keys_ = nullptr;
+  life_ = nullptr;
   ring_ = nullptr;
   store_ = nullptr;
   sqlite_store_ = nullptr;
@@ -59,20 +61,20 @@ void KmsFixture::Restart() {
 }
 
 KeyId KmsFixture::CreateKey() {
-  const absl::StatusOr<store::KeyRecord> key = ring().CreateKey("", kNoDeadline);
+  const absl::StatusOr<KeyDescription> key = life().CreateKey({}, kNoDeadline);
   EXPECT_OK(key);
-  return key.ok() ? key->id : KeyId();
+  return key.ok() ? key->record.id : KeyId();
 }
 
 KeyVersionId KmsFixture::Rotate(const KeyId& key) {
-  const absl::StatusOr<store::KeyVersionRecord> version = ring().CreateKeyVersion(key, kNoDeadline);
+  const absl::StatusOr<store::KeyVersionRecord> version = life().CreateKeyVersion(key, kNoDeadline);
   EXPECT_OK(version);
   return version.ok() ? version->id : KeyVersionId();
 }
 
-void KmsFixture::SetState(const KeyId& key, store::KeyState state) {
-  EXPECT_OK(ring().SetKeyState(key, state));
-}
+void KmsFixture::Enable(const KeyId& key) { EXPECT_OK(life().EnableKey(key)); }
+
+void KmsFixture::Disable(const KeyId& key) { EXPECT_OK(life().DisableKey(key)); }
 
 void KmsFixture::CreateAlias(const std::string& name, const KeyId& key) {
   EXPECT_OK(ring().CreateAlias(AliasName{name}, key));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,8 +17,10 @@
 #include "platform/secret_bytes.h"
 #include "server/core/binding.h"
 #include "server/core/data_keys.h"
+#include "server/core/key_life.h"
 #include "server/core/key_ring.h"
 #include "server/core/parameters.h"
+#include "server/core/use_budget.h"
 #include "server/store/sqlite_store.h"
 #include "server/store/store.h"
 #include "tests/server/core/faulty_store.h"
@@ -29,10 +32,18 @@ namespace strongroom::core {
 class FakeClock final : public Clock {
  public:
   absl::Time Now() const override { return now_; }
-  void Advance(absl::Duration duration) { now_ += duration; }
+  std::chrono::steady_clock::time_point MonotonicNow() const override { return monotonic_; }
+  // Time passes.
+  void Advance(absl::Duration duration) {
+    now_ += duration;
+    monotonic_ += absl::ToChronoNanoseconds(duration);
+  }
+  // Somebody sets the clock.
+  void Set(absl::Time now) { now_ = now; }
 
  private:
   absl::Time now_ = absl::FromUnixSeconds(1700000000);
+  std::chrono::steady_clock::time_point monotonic_{};
 };
 
 // For what a test knows to be right.
@@ -65,10 +76,13 @@ class KmsFixture : public ::testing::Test {
   // What Start() opens.
   hsm::TokenOptions& token_options() { return token_options_; }
   std::string& store_path() { return store_path_; }
+  UseLimits& use_limits() { return use_limits_; }
+  KeyLife::Options& life_options() { return life_options_; }
 
   hsm::Token& token() { return *token_; }
   FaultyStore& store() { return *store_; }
   KeyRing& ring() { return *ring_; }
+  KeyLife& life() { return *life_; }
   DataKeys& data_keys() { return *data_keys_; }
   FakeClock& clock() { return clock_; }
   // Of the last Start() or OpenRing().
@@ -77,7 +91,8 @@ class KmsFixture : public ::testing::Test {
   // These fail the test where the call does.
   KeyId CreateKey();
   KeyVersionId Rotate(const KeyId& key);
-  void SetState(const KeyId& key, store::KeyState state);
+  void Enable(const KeyId& key);
+  void Disable(const KeyId& key);
   void CreateAlias(const std::string& name, const KeyId& key);
   // Seals a text.
   Sealed Seal(const KeyId& key, absl::string_view plaintext, const Binding& binding = {});
@@ -92,12 +107,15 @@ class KmsFixture : public ::testing::Test {
   std::optional<testing::FaultModule> faults_;
   hsm::TokenOptions token_options_;
   std::string store_path_;
+  UseLimits use_limits_;
+  KeyLife::Options life_options_;
   FakeClock clock_;
   KeyRingReport report_;
   std::unique_ptr<hsm::Token> token_;
   std::unique_ptr<store::SqliteStore> sqlite_store_;
   std::unique_ptr<FaultyStore> store_;
   std::unique_ptr<KeyRing> ring_;
+  std::unique_ptr<KeyLife> life_;
   std::unique_ptr<DataKeys> data_keys_;
 };
 

@@ -82,8 +82,8 @@ class StressTest : public KmsFixture {
     ASSERT_NO_FATAL_FAILURE(Restart());
     for (Key& key : keys_) {
       key.id = CreateKey();
-      ASSERT_OK_AND_ASSIGN(const store::KeyRecord record, ring().DescribeKey(key.id));
-      key.initial = record.initial_version;
+      ASSERT_OK_AND_ASSIGN(const KeyDescription described, ring().Describe(key.id));
+      key.initial = described.record.initial_version;
     }
     CreateAlias(kAlias, keys_[kSwitchedKeys].id);
   }
@@ -280,7 +280,7 @@ void StressTest::Rotate() {
     Key& key = keys_[static_cast<size_t>(i) % kKeys];
     absl::StatusOr<store::KeyVersionRecord> version;
     if (CheckedAgainstState<absl::StatusOr<store::KeyVersionRecord>>(
-            key, [&] { return ring().CreateKeyVersion(key.id, kNoDeadline); }, version)) {
+            key, [&] { return life().CreateKeyVersion(key.id, kNoDeadline); }, version)) {
       EXPECT_EQ(version->number, key.newest + 1);
       key.newest = version->number;
     }
@@ -291,11 +291,11 @@ void StressTest::Switch() {
   for (int i = 0; GoesOn(i, kMostSwitches); ++i) {
     Key& key = keys_[static_cast<size_t>(i) % kSwitchedKeys];
     ++key.phase;
-    EXPECT_OK(ring().SetKeyState(key.id, KeyState::kDisabled));
+    EXPECT_OK(life().DisableKey(key.id));
     ++key.phase;
     EXPECT_THAT(ring().ForSealing(key.id, SealingVersion::kPrimary), FailsWith(Reason::kDisabled));
     ++key.phase;
-    EXPECT_OK(ring().SetKeyState(key.id, KeyState::kEnabled));
+    EXPECT_OK(life().EnableKey(key.id));
     ++key.phase;
     EXPECT_OK(ring().ForSealing(key.id, SealingVersion::kPrimary));
   }
@@ -333,7 +333,9 @@ void StressTest::CheckVersions() {
   for (const Key& key : keys_) {
     ASSERT_OK_AND_ASSIGN(const auto versions, ring().ListKeyVersions(key.id, 0, 1000));
     EXPECT_EQ(versions.size(), static_cast<size_t>(key.newest));
-    for (const store::KeyVersionRecord& version : versions) numbers[version.id] = version.number;
+    for (const KeyVersionDescription& version : versions) {
+      numbers[version.record.id] = version.record.number;
+    }
   }
   for (const Sealing& sealing : sealings_) {
     ASSERT_TRUE(numbers.count(sealing.version) != 0);

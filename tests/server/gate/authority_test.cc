@@ -94,8 +94,8 @@ class AuthorityTest : public core::KmsFixture {
     Renew();
     ASSERT_OK_AND_ASSIGN(replica_store_, store::SqliteStore::Open(copy));
     core::KeyRingReport report;
-    ASSERT_OK_AND_ASSIGN(replica_ring_,
-                         core::KeyRing::Open(*replica_store_, token(), clock(), report));
+    ASSERT_OK_AND_ASSIGN(replica_ring_, core::KeyRing::Open(*replica_store_, token(), clock(),
+                                                            core::UseLimits(), report));
     replica_ = std::make_unique<Authority>(*replica_store_, token(), *replica_ring_, clock(), log_,
                                            Configuration());
   }

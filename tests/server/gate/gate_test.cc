@@ -669,7 +669,7 @@ TEST_F(GateTest, DryRunNamesTheCheckThatFailed) {
       [&](Call& passed) { return passed.Authorize({KeyId::FromRandom({7})}).status(); }, "failed",
       "ValidationError");
   EXPECT_EQ(core::MetadataOf(absent), Verdict("key", "able"));
-  SetState(key(), store::KeyState::kDisabled);
+  Disable(key());
   const absl::Status disabled = run(
       Begin(),
       [&](Call& passed) {

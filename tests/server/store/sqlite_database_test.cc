@@ -118,6 +118,15 @@ TEST_F(SqliteDatabaseTest, EmptyOptionalIsNull) {
               IsOkAndHolds(Optional(int64_t{7})));
 }
 
+TEST_F(SqliteDatabaseTest, TextsAreBoundFromTheParameterThatIsSaid) {
+  SqliteStatement statement = database_->Prepare("SELECT ?1 || ?2 || ?3", "a");
+  statement.BindTexts(2, {"b", "c"});
+  EXPECT_THAT(statement.One(ReadText), IsOkAndHolds(Optional(std::string("abc"))));
+  SqliteStatement too_few = database_->Prepare("SELECT ?1");
+  too_few.BindTexts(1, {"a", "b"});
+  EXPECT_THAT(too_few.Run(), StatusIs(StatusCode::kInternal));
+}
+
 TEST_F(SqliteDatabaseTest, AllGivesEveryRowAndOneTheFirst) {
   EXPECT_THAT(database_->Prepare("VALUES (1), (2), (3)").All(ReadNumber),
               IsOkAndHolds(ElementsAre(1, 2, 3)));

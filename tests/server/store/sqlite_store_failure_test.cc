@@ -31,6 +31,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Optional;
 
 constexpr int kMany = 1000;
 
@@ -67,14 +68,15 @@ class SqliteStoreFailureTest : public ::testing::Test {
     return {name, Key(key), absl::UnixEpoch(), absl::UnixEpoch()};
   }
 
-  std::unique_ptr<SqliteStore> OpenStore() {
+  std::unique_ptr<Store> OpenStore() {
     absl::StatusOr<std::unique_ptr<SqliteStore>> store = SqliteStore::Open(path_);
     EXPECT_THAT(store, IsOk());
-    return store.ok() ? *std::move(store) : nullptr;
+    if (!store.ok()) return nullptr;
+    return *std::move(store);
   }
   // A store with a key, closed.
   void MakeStore() {
-    std::unique_ptr<SqliteStore> store = OpenStore();
+    std::unique_ptr<Store> store = OpenStore();
     ASSERT_NE(store, nullptr);
     ASSERT_THAT(store->BeginKey(NewKey(1), Version(1), ""), IsOk());
     ASSERT_THAT(store->CommitVersion(Version(1), "proof"), IsOk());
@@ -157,9 +159,13 @@ TEST_F(SqliteStoreFailureTest, RowsThatCannotBeAreInternalAtOpen) {
   const char* const tamperings[] = {
       "PRAGMA ignore_check_constraints = ON; UPDATE keys SET state = 9",
       "PRAGMA ignore_check_constraints = ON; UPDATE key_versions SET number = 0",
-      "UPDATE aliases SET key_id = zeroblob(16)",        // of no key
-      "UPDATE keys SET primary_version = zeroblob(16)",  // no such version
-      "DELETE FROM key_versions",                        // nor these
+      "PRAGMA ignore_check_constraints = ON; UPDATE keys SET origin = 0",
+      "PRAGMA ignore_check_constraints = ON; UPDATE key_versions SET uses_reserved = -1",
+      "INSERT INTO key_tags VALUES (zeroblob(16), 'a', '1')",             // of no key
+      "INSERT INTO imports VALUES (zeroblob(16), randomblob(16), 1, 0)",  // nor this
+      "UPDATE aliases SET key_id = zeroblob(16)",                         // of no key
+      "UPDATE keys SET primary_version = zeroblob(16)",                   // no such version
+      "DELETE FROM key_versions",                                         // nor these
   };
   for (const char* tampering : tamperings) {
     SCOPED_TRACE(tampering);
@@ -179,12 +185,14 @@ TEST_F(SqliteStoreFailureTest, StoreWithoutItsIdIsInternal) {
 
 TEST_F(SqliteStoreFailureTest, RowsThatCannotBeAreInternalWhenRead) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
   Tamper("PRAGMA ignore_check_constraints = ON; UPDATE keys SET state = 9");
   EXPECT_THAT(store->GetKey(Key(1)), StatusIs(StatusCode::kInternal, HasSubstr("state 9")));
   EXPECT_THAT(store->ListKeys(std::nullopt, kMany), StatusIs(StatusCode::kInternal));
-  Tamper("UPDATE keys SET state = 1, primary_version = x'0102'");
+  Tamper("PRAGMA ignore_check_constraints = ON; UPDATE keys SET state = 1, origin = 9");
+  EXPECT_THAT(store->GetKey(Key(1)), StatusIs(StatusCode::kInternal, HasSubstr("origin 9")));
+  Tamper("UPDATE keys SET origin = 1, primary_version = x'0102'");
   EXPECT_THAT(store->GetKey(Key(1)), StatusIs(StatusCode::kInternal, HasSubstr("primary_version")));
   Tamper("PRAGMA ignore_check_constraints = ON; UPDATE keys SET primary_version = NULL");
   EXPECT_THAT(store->GetKey(Key(1)), StatusIs(StatusCode::kInternal));
@@ -193,7 +201,7 @@ TEST_F(SqliteStoreFailureTest, RowsThatCannotBeAreInternalWhenRead) {
 TEST_F(SqliteStoreFailureTest, TriggersInTheFileAreNotRun) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
   Tamper("CREATE TRIGGER planted AFTER INSERT ON aliases BEGIN UPDATE keys SET state = 2; END");
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
   EXPECT_THAT(store->CreateAlias(NewAlias("alias/b", 1)), IsOk());
   EXPECT_EQ(store->GetKey(Key(1)).value().state, KeyState::kEnabled);
@@ -201,16 +209,16 @@ TEST_F(SqliteStoreFailureTest, TriggersInTheFileAreNotRun) {
 
 TEST_F(SqliteStoreFailureTest, UnknownStateIsInternalAndNotWritten) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
-  EXPECT_THAT(store->SetKeyState(Key(1), static_cast<KeyState>(3)),
+  EXPECT_THAT(store->SetKeyState(Key(1), static_cast<KeyState>(6)),
               StatusIs(StatusCode::kInternal));
   EXPECT_EQ(store->GetKey(Key(1)).value().state, KeyState::kEnabled);
 }
 
 TEST_F(SqliteStoreFailureTest, WriterElsewhereMakesChangesUnavailable) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
   {
     RawConnection visitor(path_);
@@ -225,10 +233,23 @@ TEST_F(SqliteStoreFailureTest, WriterElsewhereMakesChangesUnavailable) {
 
 TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing) {
   ASSERT_NO_FATAL_FAILURE(MakeStore());
-  std::unique_ptr<SqliteStore> store = OpenStore();
+  std::unique_ptr<Store> store = OpenStore();
   ASSERT_NE(store, nullptr);
   ASSERT_THAT(store->BeginVersion(Key(1), Version(2), absl::UnixEpoch()), IsOk());
+  KeyRecord waiting = NewKey(5);
+  waiting.state = KeyState::kPendingImport;
+  ASSERT_THAT(store->BeginKey(waiting, Version(5), ""), IsOk());
+  ASSERT_THAT(store->CommitVersion(Version(5), ""), IsOk());
+  ASSERT_THAT(store->BeginKey(NewKey(6), Version(6), ""), IsOk());
+  ASSERT_THAT(store->CommitVersion(Version(6), ""), IsOk());
+  ASSERT_THAT(store->SetKeyTags(Key(6), {{"a", "1"}}), IsOk());
+  ASSERT_THAT(store->SetKeyState(Key(6), KeyState::kDestroying), IsOk());
+  const ImportRecord import = {
+      .key_id = Key(5), .id = ImportId::FromRandom({5}), .algorithm = 1, .expire_time = {}};
+  ASSERT_THAT(store->PutImport(import), IsOk());
   const KeyRecord before = store->GetKey(Key(1)).value();
+  waiting = store->GetKey(Key(5)).value();
+  const KeyRecord doomed = store->GetKey(Key(6)).value();
   const PendingVersion pending = {Version(2), Key(1), false};
   {
     const ScopedFileSizeLimit no_growth(std::filesystem::file_size(path_ + "-wal"));
@@ -245,9 +266,24 @@ TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing
                   StatusIs(StatusCode::kUnavailable));
       EXPECT_THAT(store->DeleteAlias("alias/a"), StatusIs(StatusCode::kUnavailable));
       EXPECT_THAT(store->BindToken("token"), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->SetKeyDescription(Key(1), "new"), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->SetKeyTags(Key(1), {{"b", "2"}}), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->SetKeyTags(Key(6), {}), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->SetKeyRotation(Key(1), 1), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->DeleteKey(Key(6)), StatusIs(StatusCode::kUnavailable));
+      // Neither a whole block nor what is left of one.
+      EXPECT_THAT(store->ReserveUses(Version(1), 10, 100), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->ReserveUses(Version(1), 10, 5), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->PutImport(import), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->DropImport(import.id), StatusIs(StatusCode::kUnavailable));
+      EXPECT_THAT(store->CommitImport(Version(5), "proof"), StatusIs(StatusCode::kUnavailable));
       // Readers are served what was there.
       EXPECT_THAT(store->GetKey(Key(1)), IsOkAndHolds(before));
-      EXPECT_THAT(store->ListKeys(std::nullopt, kMany), IsOkAndHolds(ElementsAre(before)));
+      EXPECT_THAT(store->ListKeys(std::nullopt, kMany),
+                  IsOkAndHolds(ElementsAre(before, waiting, doomed)));
+      EXPECT_EQ(store->GetKeyVersion(Version(1)).value().uses_reserved, 1);
+      EXPECT_EQ(store->GetKeyVersion(Version(5)).value().proof, "");
+      EXPECT_THAT(store->GetImport(Key(5)), IsOkAndHolds(Optional(import)));
       EXPECT_THAT(store->ListAliases(std::nullopt, "", kMany),
                   IsOkAndHolds(ElementsAre(NewAlias("alias/a", 1))));
       EXPECT_THAT(store->ListPendingVersions(), IsOkAndHolds(ElementsAre(pending)));
@@ -258,11 +294,17 @@ TEST_F(SqliteStoreFailureTest, FailingDiskMakesChangesUnavailableAndLosesNothing
   EXPECT_THAT(store->BeginKey(NewKey(3), Version(3), ""), IsOk());
   EXPECT_EQ(store->CommitVersion(Version(2), "proof").value().number, 2);
   EXPECT_THAT(store->CreateAlias(NewAlias("alias/b", 1)), IsOk());
+  EXPECT_THAT(store->ReserveUses(Version(1), 10, 100), IsOkAndHolds(UseBlock{10, 11}));
+  EXPECT_THAT(store->CommitImport(Version(5), "proof"), IsOk());
+  EXPECT_THAT(store->DeleteKey(Key(6)), IsOk());
 
   store.reset();
   store = OpenStore();
   ASSERT_NE(store, nullptr);
   EXPECT_EQ(store->GetKey(Key(1)).value().primary_version, Version(2));
+  EXPECT_EQ(store->GetKeyVersion(Version(1)).value().uses_reserved, 11);
+  EXPECT_EQ(store->GetKey(Key(5)).value().state, KeyState::kEnabled);
+  EXPECT_THAT(store->GetKey(Key(6)), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(store->ListPendingVersions(),
               IsOkAndHolds(ElementsAre(PendingVersion{Version(3), Key(3), true})));
 }

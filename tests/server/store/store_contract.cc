@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "tests/testing/status_matchers.h"
 
 namespace strongroom::store {
@@ -39,6 +40,7 @@ void StoreContractTest::Reopen() {
 KeyId StoreContractTest::Key(int number) { return MakeId<KeyId>(0xa0, number); }
 KeyVersionId StoreContractTest::Version(int number) { return MakeId<KeyVersionId>(0x10, number); }
 GrantId StoreContractTest::Grant(int number) { return MakeId<GrantId>(0x60, number); }
+ImportId StoreContractTest::Import(int number) { return MakeId<ImportId>(0x30, number); }
 
 absl::Time StoreContractTest::Second(int number) {
   return absl::FromUnixSeconds(1'700'000'000) + absl::Seconds(number);
@@ -53,11 +55,17 @@ KeyRecord StoreContractTest::NewKey(int key, absl::Time create_time) {
 }
 
 KeyRecord StoreContractTest::MakeKey(int key, int version, absl::Time create_time) {
-  KeyRecord record = NewKey(key, create_time);
+  return MakeKey(NewKey(key, create_time), version);
+}
+
+KeyRecord StoreContractTest::MakeKey(KeyRecord record, int version) {
   EXPECT_THAT(store().BeginKey(record, Version(version), ""), IsOk());
   EXPECT_THAT(store().CommitVersion(Version(version), "proof"), IsOk());
   record.initial_version = Version(version);
   record.primary_version = Version(version);
+  if (record.rotation_days > 0) {
+    record.next_rotation = record.create_time + absl::Hours(24) * record.rotation_days;
+  }
   return record;
 }
 
@@ -91,15 +99,45 @@ GrantRecord StoreContractTest::MakeGrant(int grant, int key, absl::Time create_t
   return record;
 }
 
+ImportRecord StoreContractTest::MakeImport(int import, int key, absl::Time expire_time) {
+  const ImportRecord record = {
+      .key_id = Key(key), .id = Import(import), .algorithm = import, .expire_time = expire_time};
+  EXPECT_THAT(store().PutImport(record), IsOk());
+  return record;
+}
+
+KeyRecord StoreContractTest::TheKey(int key) {
+  absl::StatusOr<KeyRecord> record = store().GetKey(Key(key));
+  EXPECT_THAT(record, IsOk());
+  return record.value_or(KeyRecord{});
+}
+
+KeyVersionRecord StoreContractTest::TheVersion(int version) {
+  absl::StatusOr<KeyVersionRecord> record = store().GetKeyVersion(Version(version));
+  EXPECT_THAT(record, IsOk());
+  return record.value_or(KeyVersionRecord{});
+}
+
 bool operator==(const KeyRecord& a, const KeyRecord& b) {
-  return a.id == b.id && a.state == b.state && a.description == b.description &&
-         a.create_time == b.create_time && a.initial_version == b.initial_version &&
-         a.primary_version == b.primary_version;
+  return a.id == b.id && a.state == b.state && a.origin == b.origin && a.creating == b.creating &&
+         a.description == b.description && a.tags == b.tags && a.create_time == b.create_time &&
+         a.initial_version == b.initial_version && a.primary_version == b.primary_version &&
+         a.rotation_days == b.rotation_days && a.next_rotation == b.next_rotation &&
+         a.deletion_time == b.deletion_time;
 }
 
 bool operator==(const KeyVersionRecord& a, const KeyVersionRecord& b) {
   return a.id == b.id && a.key_id == b.key_id && a.number == b.number &&
-         a.create_time == b.create_time;
+         a.create_time == b.create_time && a.proof == b.proof && a.uses_reserved == b.uses_reserved;
+}
+
+bool operator==(const UseBlock& a, const UseBlock& b) {
+  return a.size == b.size && a.uses_reserved == b.uses_reserved;
+}
+
+bool operator==(const ImportRecord& a, const ImportRecord& b) {
+  return a.key_id == b.key_id && a.id == b.id && a.algorithm == b.algorithm &&
+         a.expire_time == b.expire_time;
 }
 
 bool operator==(const AliasRecord& a, const AliasRecord& b) {
@@ -122,14 +160,28 @@ bool operator==(const AuditHead& a, const AuditHead& b) {
 }
 
 void PrintTo(const KeyRecord& key, std::ostream* out) {
-  *out << "key " << key.id.ToString() << " state " << static_cast<int>(key.state) << " \""
+  *out << "key " << key.id.ToString() << " state " << static_cast<int>(key.state) << " origin "
+       << static_cast<int>(key.origin) << (key.creating ? " (creating)" : "") << " \""
        << key.description << "\" created " << key.create_time << " initial "
-       << key.initial_version.ToString() << " primary " << key.primary_version.ToString();
+       << key.initial_version.ToString() << " primary " << key.primary_version.ToString()
+       << " rotates after " << key.rotation_days << " days, next " << key.next_rotation
+       << " deletion " << key.deletion_time << " tags "
+       << absl::StrJoin(key.tags, ",", absl::PairFormatter("="));
 }
 
 void PrintTo(const KeyVersionRecord& version, std::ostream* out) {
   *out << "version " << version.id.ToString() << " number " << version.number << " of "
-       << version.key_id.ToString() << " created " << version.create_time;
+       << version.key_id.ToString() << " created " << version.create_time << " proof \""
+       << version.proof << "\" uses " << version.uses_reserved;
+}
+
+void PrintTo(const UseBlock& block, std::ostream* out) {
+  *out << block.size << " uses, " << block.uses_reserved << " in all";
+}
+
+void PrintTo(const ImportRecord& import, std::ostream* out) {
+  *out << "import " << import.id.ToString() << " of " << import.key_id.ToString() << " algorithm "
+       << import.algorithm << " expires " << import.expire_time;
 }
 
 void PrintTo(const AliasRecord& alias, std::ostream* out) {

@@ -46,17 +46,23 @@ class StoreContractTest : public ::testing::TestWithParam<StoreKind> {
   static KeyId Key(int number);
   static KeyVersionId Version(int number);
   static GrantId Grant(int number);
+  static ImportId Import(int number);
   static absl::Time Second(int number);
 
   // A record to begin a key with; its versions are not set.
   static KeyRecord NewKey(int key, absl::Time create_time = Second(0));
   // Begins and commits a key with its first version, and returns it as the store should show it.
   KeyRecord MakeKey(int key, int version, absl::Time create_time = Second(0));
+  KeyRecord MakeKey(KeyRecord record, int version);
   KeyVersionRecord MakeVersion(int key, int version, absl::Time create_time = Second(0));
   AliasRecord MakeAlias(const std::string& name, int key, absl::Time time = Second(0));
   // A record of a grant that does not expire.
   static GrantRecord NewGrant(int grant, int key, absl::Time create_time = Second(0));
   GrantRecord MakeGrant(int grant, int key, absl::Time create_time = Second(0));
+  ImportRecord MakeImport(int import, int key, absl::Time expire_time = Second(0));
+  // What the store says of a key or version that is there.
+  KeyRecord TheKey(int key);
+  KeyVersionRecord TheVersion(int version);
 
  private:
   std::unique_ptr<StoreBackend> backend_;
@@ -66,12 +72,16 @@ class StoreContractTest : public ::testing::TestWithParam<StoreKind> {
 // For comparing and printing in tests.
 bool operator==(const KeyRecord& a, const KeyRecord& b);
 bool operator==(const KeyVersionRecord& a, const KeyVersionRecord& b);
+bool operator==(const UseBlock& a, const UseBlock& b);
+bool operator==(const ImportRecord& a, const ImportRecord& b);
 bool operator==(const AliasRecord& a, const AliasRecord& b);
 bool operator==(const PendingVersion& a, const PendingVersion& b);
 bool operator==(const GrantRecord& a, const GrantRecord& b);
 bool operator==(const AuditHead& a, const AuditHead& b);
 void PrintTo(const KeyRecord& key, std::ostream* out);
 void PrintTo(const KeyVersionRecord& version, std::ostream* out);
+void PrintTo(const UseBlock& block, std::ostream* out);
+void PrintTo(const ImportRecord& import, std::ostream* out);
 void PrintTo(const AliasRecord& alias, std::ostream* out);
 void PrintTo(const PendingVersion& pending, std::ostream* out);
 void PrintTo(const GrantRecord& grant, std::ostream* out);

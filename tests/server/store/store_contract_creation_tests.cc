@@ -28,6 +28,7 @@ using ::testing::Optional;
 using ::testing::UnorderedElementsAre;
 
 constexpr int kMany = 100;
+constexpr absl::Duration kDay = absl::Hours(24);
 
 TEST_P(StoreContractTest, IdIsARandomUuidAndStays) {
   const StoreId id = store().id();
@@ -70,15 +71,30 @@ TEST_P(StoreContractTest, BindTokenToAnotherIsRefusedAndChangesNothing) {
   EXPECT_THAT(store().GetTokenSerial(), IsOkAndHolds(Optional(std::string("one"))));
 }
 
-TEST_P(StoreContractTest, BegunKeyIsSeenByNothingButThePendingList) {
-  ASSERT_THAT(store().BeginKey(NewKey(1), Version(1), ""), IsOk());
+TEST_P(StoreContractTest, BegunKeyIsShownAsCreatingAndIsNotThereForAnythingElse) {
+  KeyRecord key = NewKey(1);
+  key.state = KeyState::kPendingImport;
+  key.origin = KeyOrigin::kImported;
+  key.tags = {{"team", "a"}};
+  key.rotation_days = 30;
+  ASSERT_THAT(store().BeginKey(key, Version(1), ""), IsOk());
+  key.creating = true;
 
   EXPECT_THAT(store().ListPendingVersions(),
               IsOkAndHolds(ElementsAre(PendingVersion{Version(1), Key(1), true})));
-  EXPECT_THAT(store().GetKey(Key(1)), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().GetKey(Key(1)), IsOkAndHolds(key));
+  EXPECT_THAT(store().ListKeys(std::nullopt, kMany), IsOkAndHolds(ElementsAre(key)));
+  EXPECT_THAT(store().ListKeys(std::nullopt, kMany, key.tags), IsOkAndHolds(ElementsAre(key)));
+  EXPECT_THAT(store().ListKeys(Key(1), kMany), IsOkAndHolds(IsEmpty()));
   EXPECT_THAT(store().SetKeyState(Key(1), KeyState::kDisabled), StatusIs(StatusCode::kNotFound));
-  EXPECT_THAT(store().ListKeys(std::nullopt, kMany), IsOkAndHolds(IsEmpty()));
-  EXPECT_THAT(store().ListKeys(Key(1), kMany), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().SetKeyDescription(Key(1), "new"), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().SetKeyTags(Key(1), {}), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().SetKeyRotation(Key(1), 7), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().DeleteKey(Key(1)), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().ReserveUses(Version(1), 1, 1), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().PutImport({Key(1), Import(1), 1, Second(1)}),
+              StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(store().CommitImport(Version(1), "proof"), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(store().GetKeyVersion(Version(1)), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(store().ListKeyVersions(Key(1), 0, kMany), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(store().ListAllKeyVersions(), IsOkAndHolds(IsEmpty()));
@@ -89,9 +105,14 @@ TEST_P(StoreContractTest, BegunKeyIsSeenByNothingButThePendingList) {
 
   // What was refused has left nothing behind.
   EXPECT_THAT(store().GetAlias("alias/a"), StatusIs(StatusCode::kNotFound));
-  ASSERT_THAT(store().CommitVersion(Version(1), "proof"), IsOk());
+  EXPECT_THAT(store().GetImport(Key(1)), IsOkAndHolds(Eq(std::nullopt)));
+  ASSERT_THAT(store().CommitVersion(Version(1), ""), IsOk());
   EXPECT_THAT(store().ListPendingVersions(), IsOkAndHolds(IsEmpty()));
-  EXPECT_EQ(store().GetKey(Key(1)).value().state, KeyState::kEnabled);
+  key.creating = false;
+  key.initial_version = Version(1);
+  key.primary_version = Version(1);
+  key.next_rotation = Second(0) + 30 * kDay;
+  EXPECT_THAT(store().GetKey(Key(1)), IsOkAndHolds(key));
 }
 
 TEST_P(StoreContractTest, AliasDoesNotMoveToABegunKey) {
@@ -107,12 +128,20 @@ TEST_P(StoreContractTest, CommitOfTheFirstVersionShowsTheKey) {
   KeyRecord key = NewKey(1, Second(5));
   key.state = KeyState::kDisabled;
   key.description = "";
-  // Both are ignored.
-  key.initial_version = Version(77);
-  key.primary_version = Version(88);
-  ASSERT_THAT(store().BeginKey(key, Version(1), ""), IsOk());
+  KeyRecord begun = key;
+  begun.creating = true;  // this and what follows is ignored
+  begun.initial_version = Version(77);
+  begun.primary_version = Version(88);
+  begun.next_rotation = Second(1);
+  begun.deletion_time = Second(1);
+  ASSERT_THAT(store().BeginKey(begun, Version(1), ""), IsOk());
 
-  const KeyVersionRecord version = {Version(1), Key(1), 1, Second(5)};
+  const KeyVersionRecord version = {.id = Version(1),
+                                    .key_id = Key(1),
+                                    .number = 1,
+                                    .create_time = Second(5),
+                                    .proof = "proof",
+                                    .uses_reserved = 1};
   EXPECT_THAT(store().CommitVersion(Version(1), "proof"), IsOkAndHolds(version));
   key.initial_version = Version(1);
   key.primary_version = Version(1);
@@ -179,7 +208,12 @@ TEST_P(StoreContractTest, BegunVersionIsSeenByNothingButThePendingList) {
 TEST_P(StoreContractTest, CommitOfAFurtherVersionMakesItPrimary) {
   KeyRecord key = MakeKey(1, 1);
   ASSERT_THAT(store().BeginVersion(Key(1), Version(2), Second(1)), IsOk());
-  const KeyVersionRecord version = {Version(2), Key(1), 2, Second(1)};
+  const KeyVersionRecord version = {.id = Version(2),
+                                    .key_id = Key(1),
+                                    .number = 2,
+                                    .create_time = Second(1),
+                                    .proof = "proof",
+                                    .uses_reserved = 1};
   EXPECT_THAT(store().CommitVersion(Version(2), "proof"), IsOkAndHolds(version));
   EXPECT_THAT(store().GetKeyVersion(Version(2)), IsOkAndHolds(version));
 
@@ -283,7 +317,12 @@ TEST_P(StoreContractTest, PendingVersionsOutliveTheirProcess) {
                                                 PendingVersion{Version(3), Key(2), true})));
   EXPECT_THAT(store().DropPendingVersion(Version(2)), IsOk());
   EXPECT_THAT(store().CommitVersion(Version(3), "proof"),
-              IsOkAndHolds(KeyVersionRecord{Version(3), Key(2), 1, Second(4)}));
+              IsOkAndHolds(KeyVersionRecord{.id = Version(3),
+                                            .key_id = Key(2),
+                                            .number = 1,
+                                            .create_time = Second(4),
+                                            .proof = "proof",
+                                            .uses_reserved = 1}));
 }
 
 }  // namespace

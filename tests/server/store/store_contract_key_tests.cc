@@ -123,12 +123,14 @@ TEST_P(StoreContractTest, PagesOfKeysMeetWithoutGapOrOverlap) {
   EXPECT_THAT(store().ListKeys(Key(6), kMost), IsOkAndHolds(IsEmpty()));
 }
 
-TEST_P(StoreContractTest, PagesOfKeysPassOverPendingOnes) {
+TEST_P(StoreContractTest, PagesOfKeysShowThoseThatAreBeingCreated) {
   const KeyRecord first = MakeKey(1, 1);
-  ASSERT_THAT(store().BeginKey(NewKey(2), Version(2), ""), IsOk());
+  KeyRecord second = NewKey(2);
+  ASSERT_THAT(store().BeginKey(second, Version(2), ""), IsOk());
+  second.creating = true;
   const KeyRecord third = MakeKey(3, 3);
-  EXPECT_THAT(store().ListKeys(std::nullopt, 2), IsOkAndHolds(ElementsAre(first, third)));
-  EXPECT_THAT(store().ListKeys(Key(1), 1), IsOkAndHolds(ElementsAre(third)));
+  EXPECT_THAT(store().ListKeys(std::nullopt, 2), IsOkAndHolds(ElementsAre(first, second)));
+  EXPECT_THAT(store().ListKeys(Key(2), 2), IsOkAndHolds(ElementsAre(third)));
 }
 
 TEST_P(StoreContractTest, ListKeysAfterAnUnknownKeyIsNotFound) {

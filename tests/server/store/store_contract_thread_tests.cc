@@ -1,7 +1,9 @@
 // Of many threads at once.
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -185,6 +187,44 @@ TEST_P(StoreContractTest, ManyThreadsMakeNoMoreGrantsThanTheMost) {
   EXPECT_EQ(refused, (kThreads - 1) * kMost);
   EXPECT_EQ(store().ListGrants(Key(1), std::nullopt, std::nullopt, kMany).value().size(),
             size_t{kMost});
+}
+
+TEST_P(StoreContractTest, ManyThreadsReserveNoUseTwiceAndNoneBeyondTheLimit) {
+  // So near to the limit that the last block is cut, and what a block takes is no divisor.
+  constexpr int64_t kLimit = (int64_t{1} << 32) + 7;
+  constexpr int64_t kBefore = kLimit - 1000;
+  constexpr int64_t kBlock = 37;
+  MakeKey(1, 1);
+  ASSERT_THAT(store().ReserveUses(Version(1), kBefore - 1, kLimit), IsOk());
+  std::vector<std::vector<UseBlock>> blocks(kThreads);
+  Threads threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.Start([&, thread] {
+      while (true) {
+        absl::StatusOr<UseBlock> block = store().ReserveUses(Version(1), kBlock, kLimit);
+        ASSERT_THAT(block, IsOk());
+        if (block->size == 0) break;
+        blocks[thread].push_back(*block);
+      }
+    });
+  }
+  threads.Join();
+
+  // Each block is the uses up to its `uses_reserved`: in order, they follow one on the other.
+  std::map<int64_t, int64_t> sizes;
+  for (const std::vector<UseBlock>& of_thread : blocks) {
+    for (const UseBlock& block : of_thread) {
+      EXPECT_TRUE(sizes.emplace(block.uses_reserved, block.size).second);
+    }
+  }
+  int64_t reserved = kBefore;
+  for (const auto& [end, size] : sizes) {
+    EXPECT_EQ(end - size, reserved);
+    EXPECT_LE(size, kBlock);
+    reserved = end;
+  }
+  EXPECT_EQ(reserved, kLimit);
+  EXPECT_EQ(store().GetKeyVersion(Version(1)).value().uses_reserved, kLimit);
 }
 
 }  // namespace

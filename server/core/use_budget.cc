@@ -1,0 +1,45 @@
+#include "server/core/use_budget.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "server/core/error.h"
+
+namespace strongroom::core {
+
+bool UseBudget::TakeOfBlock() {
+  int64_t left = block_;
+  while (left > 0) {
+    if (block_.compare_exchange_weak(left, left - 1)) return true;
+  }
+  return false;
+}
+
+absl::Status UseBudget::Take() {
+  if (TakeOfBlock()) return absl::OkStatus();
+  MutexLock lock(mu_);
+  // Somebody else may have reserved while this one waited.
+  while (!TakeOfBlock()) {
+    // A hundredth, so that a crash does not lose much of a small limit.
+    const int64_t count = std::clamp<int64_t>(limits_.most / 100, 1, limits_.block);
+    absl::StatusOr<store::UseBlock> block = store_.ReserveUses(version_, count, limits_.most);
+    if (!block.ok()) return FromStore(block.status());
+    reserved_ = block->uses_reserved;
+    if (block->size == 0) {
+      return MakeError(
+          Reason::kLimitExceeded,
+          absl::StrCat("key version ", version_.ToString(),
+                       " has sealed as often as "
+                       "it may (",
+                       limits_.most,
+                       " times); CreateKeyVersion makes the "
+                       "key's next one, which seals wherever the primary version does"));
+    }
+    block_ += block->size;
+  }
+  return absl::OkStatus();
+}
+
+int64_t UseBudget::Left() const { return std::max<int64_t>(limits_.most - reserved_, 0) + block_; }
+
+}  // namespace strongroom::core
