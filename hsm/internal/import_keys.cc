@@ -150,8 +150,7 @@ absl::Status CheckSizeByUse(Session& session, CK_OBJECT_HANDLE import_key,
   absl::StatusOr<CK_OBJECT_HANDLE> derived =
       DeriveVersionObject(session, VersionRole::kSeal, ObjectId(), material);
   if (!derived.ok()) return derived.status();
-  absl::Status status = session.DestroyObject(*derived);
-  if (!status.ok()) return status;
+  const ScopedObject aes(session, *derived);
   absl::StatusOr<CK_OBJECT_HANDLE> unwrapped =
       session.UnwrapKeyRsa(import_key, WrappingOf(algorithm), wrapped,
                            SessionSecret(CKK_GENERIC_SECRET)
@@ -254,7 +253,7 @@ absl::Status TryImportKey(Session& session, CK_OBJECT_HANDLE import_key,
     absl::StatusOr<CK_OBJECT_HANDLE> derived =
         DeriveVersionObject(session, VersionRole::kSeal, ObjectId(), material.get());
     status = derived.status();
-    if (derived.ok()) status = session.DestroyObject(*derived);
+    if (derived.ok()) session.DestroyObject(*derived).IgnoreError();
   }
   if (MeansUnknown(status)) return absl::UnimplementedError(status.message());
   if (!status.ok()) return status;

@@ -19,6 +19,12 @@ bool IsTheTokens(const absl::Status& status) {
          absl::IsDeadlineExceeded(status) || CkReturnValue(status) == CKR_OPERATION_ACTIVE;
 }
 
+// A failure that is none of those that ImportVersionKeys has a meaning for.
+absl::Status Unexpected(const absl::Status& status) {
+  if (status.ok() || IsTheTokens(status)) return status;
+  return absl::InternalError(status.message());
+}
+
 // Whether AES-GCM works in the token at all, with a key of its own.
 absl::Status TryAnySealKey(Session& session) {
   absl::StatusOr<CK_OBJECT_HANDLE> generated =
@@ -134,16 +140,17 @@ absl::Status Pkcs11Token::PutImportedKeys(Session& session, const ObjectId& vers
                                           absl::string_view wrapped_material,
                                           const std::optional<Proof>& proof) {
   absl::StatusOr<CK_OBJECT_HANDLE> unwrapping = FindImportKey(session, import_key, algorithm);
-  if (!unwrapping.ok()) return unwrapping.status();
+  if (absl::IsNotFound(unwrapping.status())) return unwrapping.status();
+  if (!unwrapping.ok()) return Unexpected(unwrapping.status());
   absl::StatusOr<CK_OBJECT_HANDLE> material =
       UnwrapOrBlame(session, *unwrapping, algorithm, wrapped_material);
   if (!material.ok()) return material.status();
   absl::StatusOr<CK_OBJECT_HANDLE> seal =
       DeriveVersionObject(session, VersionRole::kSeal, version, *material);
-  if (!seal.ok()) return seal.status();
+  if (!seal.ok()) return Unexpected(seal.status());
   absl::StatusOr<CK_OBJECT_HANDLE> wrap =
       DeriveVersionObject(session, VersionRole::kWrap, version, *material);
-  if (!wrap.ok()) return wrap.status();
+  if (!wrap.ok()) return Unexpected(wrap.status());
   // Before anything is in the token.
   if (proof.has_value()) {
     absl::Status status = OpenProofOrBlame(session, *seal, version, *proof);
@@ -151,7 +158,7 @@ absl::Status Pkcs11Token::PutImportedKeys(Session& session, const ObjectId& vers
   }
   absl::Status status = KeepObject(session, *seal).status();
   if (status.ok()) status = KeepObject(session, *wrap).status();
-  return status;
+  return Unexpected(status);
 }
 
 absl::StatusOr<NewVersionKeys> Pkcs11Token::ImportVersionKeys(
@@ -175,7 +182,7 @@ absl::StatusOr<NewVersionKeys> Pkcs11Token::ImportVersionKeys(
     }
     if (made.ok()) {
       absl::StatusOr<NewVersionKeys> read_back = ReadBack(version, known);
-      made = read_back.status();
+      made = Unexpected(read_back.status());
       if (made.ok()) keys = *std::move(read_back);
     }
     if (!made.ok()) CleanUp(session, version);

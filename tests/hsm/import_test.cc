@@ -20,6 +20,7 @@
 namespace strongroom::hsm {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using ::testing::Not;
@@ -289,6 +290,10 @@ TEST_F(ImportTest, ImportThatFailsAtAnyStepLeavesNothing) {
            "fail C_CopyObject CKR_DEVICE_ERROR call=1 forwarded",
            "fail C_CopyObject CKR_DEVICE_ERROR call=2",
            "fail C_CopyObject CKR_DEVICE_ERROR call=2 forwarded",
+           // Not to be taken for other material than the version had.
+           "fail C_CopyObject CKR_ATTRIBUTE_TYPE_INVALID call=1",
+           "fail C_CopyObject 0x10 call=2",  // CKR_ATTRIBUTE_READ_ONLY
+           "fail C_DeriveKey 0x20 call=3",   // CKR_DATA_INVALID
            "fail C_OpenSession CKR_SESSION_COUNT call=1",
            "fail C_OpenSession CKR_SESSION_COUNT call=2",
            "attribute strongroom-imported-wrap CKA_EXTRACTABLE 01",
@@ -300,7 +305,11 @@ TEST_F(ImportTest, ImportThatFailsAtAnyStepLeavesNothing) {
        }) {
     faults().Reset();
     ASSERT_OK(faults().Apply(directive));
-    EXPECT_THAT(Import(Id(7), Material()), Not(IsOk())) << directive;
+    const absl::Status imported = Import(Id(7), Material()).status();
+    EXPECT_THAT(imported, AnyOf(StatusIs(absl::StatusCode::kInternal),
+                                StatusIs(absl::StatusCode::kUnavailable),
+                                StatusIs(absl::StatusCode::kResourceExhausted)))
+        << directive;
     SCOPED_TRACE(directive);
     ExpectNothingLeft(Id(7));
   }
@@ -456,8 +465,9 @@ TEST_F(ImportTest, ImportKeyThatDriftedIsNotUsed) {
         "CKA_ALLOWED_MECHANISMS 09000000000000000300000000000000"}) {
     faults().Reset();
     ASSERT_OK(faults().Apply(absl::StrCat("attribute strongroom-import ", drift)));
-    EXPECT_THAT(Import(Id(7), Material()), StatusIs(absl::StatusCode::kFailedPrecondition))
-        << drift;
+    EXPECT_THAT(Import(Id(7), Material()),
+                StatusIs(absl::StatusCode::kInternal,
+                         HasSubstr(std::string(drift).substr(0, std::string(drift).find(' ')))));
     ExpectNothingLeft(Id(7));
   }
 }
