@@ -156,22 +156,25 @@ bool KeyLife::ClockJumped() const {
 
 absl::StatusOr<std::vector<DueWork>> KeyLife::ListDue() {
   std::vector<DueWork> due;
-  for (const KeyId& key : ring_.TakeKeysToRotate()) {
-    due.push_back({DueWork::Kind::kRotate, key});
-  }
   const absl::Time now = clock_.Now();
   absl::StatusOr<std::vector<KeyId>> keys = store_.ListKeysToRotate(now, kDueAtATime);
   if (!keys.ok()) return FromStore(keys.status());
   for (const KeyId& key : *keys) due.push_back({DueWork::Kind::kRotate, key});
-  if (ClockJumped()) return due;
-  keys = store_.ListKeysToDestroy(now, kDueAtATime);
-  if (!keys.ok()) return FromStore(keys.status());
-  for (const KeyId& key : *keys) due.push_back({DueWork::Kind::kDestroy, key});
+  if (!ClockJumped()) {
+    keys = store_.ListKeysToDestroy(now, kDueAtATime);
+    if (!keys.ok()) return FromStore(keys.status());
+    for (const KeyId& key : *keys) due.push_back({DueWork::Kind::kDestroy, key});
+  }
+  // Last, when nothing can fail any more: these are told once.
+  for (const KeyId& key : ring_.TakeKeysToRotate()) {
+    due.push_back({DueWork::Kind::kRotate, key});
+  }
   return due;
 }
 
 absl::StatusOr<std::optional<store::KeyVersionRecord>> KeyLife::RotateIfDue(const KeyId& key,
                                                                             Deadline deadline) {
+  MutexLock lock(rotation_mu_);
   absl::StatusOr<KeyDescription> description = ring_.Describe(key);
   if (!description.ok()) return description.status();
   const store::KeyRecord& record = description->record;

@@ -10,12 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "hsm/token.h"
 #include "platform/clock.h"
+#include "platform/mutex.h"
 #include "server/core/key_ring.h"
 #include "server/store/ids.h"
 #include "server/store/store.h"
@@ -91,8 +93,10 @@ class KeyLife {
   // is destroyed then, for a wrong clock must not delete a key early.
   bool ClockJumped() const;
   // Rotates a key if it is due, and returns the new version; nothing if it is not, or not any more.
+  // One at a time, so that a key which is asked for twice rotates once.
   absl::StatusOr<std::optional<store::KeyVersionRecord>> RotateIfDue(const KeyId& key,
-                                                                     Deadline deadline);
+                                                                     Deadline deadline)
+      ABSL_LOCKS_EXCLUDED(rotation_mu_);
   // Destroys a key whose time has come: begins it for good (no CancelDeletion after this), ...
   // False if its time has not come, or not any more.
   absl::StatusOr<bool> BeginDestruction(const KeyId& key);
@@ -106,6 +110,8 @@ class KeyLife {
   hsm::Token& token_;
   const Clock& clock_;
   const Options options_;
+  // Held while a key rotates by itself.
+  Mutex rotation_mu_;
   const absl::Time begin_;
   const std::chrono::steady_clock::time_point monotonic_begin_;
 };

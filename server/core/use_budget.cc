@@ -15,31 +15,36 @@ bool UseBudget::TakeOfBlock() {
   return false;
 }
 
+absl::Status UseBudget::UsedUp() const {
+  return MakeError(Reason::kLimitExceeded,
+                   absl::StrCat("key version ", version_.ToString(),
+                                " has sealed as often as it may (", limits_.most,
+                                " times); CreateKeyVersion makes the key's next one, which seals "
+                                "wherever the primary version does"));
+}
+
 absl::Status UseBudget::Take() {
   if (TakeOfBlock()) return absl::OkStatus();
   MutexLock lock(mu_);
   // Somebody else may have reserved while this one waited.
   while (!TakeOfBlock()) {
+    // It was the last block: who goes on asking does not keep the store busy.
+    if (reserved_ >= limits_.most) return UsedUp();
     // A hundredth, so that a crash does not lose much of a small limit.
     const int64_t count = std::clamp<int64_t>(limits_.most / 100, 1, limits_.block);
     absl::StatusOr<store::UseBlock> block = store_.ReserveUses(version_, count, limits_.most);
     if (!block.ok()) return FromStore(block.status());
     reserved_ = block->uses_reserved;
-    if (block->size == 0) {
-      return MakeError(
-          Reason::kLimitExceeded,
-          absl::StrCat("key version ", version_.ToString(),
-                       " has sealed as often as "
-                       "it may (",
-                       limits_.most,
-                       " times); CreateKeyVersion makes the "
-                       "key's next one, which seals wherever the primary version does"));
-    }
+    if (block->size == 0) return UsedUp();
     block_ += block->size;
   }
   return absl::OkStatus();
 }
 
-int64_t UseBudget::Left() const { return std::max<int64_t>(limits_.most - reserved_, 0) + block_; }
+int64_t UseBudget::Left() const {
+  // In this order, for a new block is in `reserved_` first: rather one too few than one too many.
+  const int64_t block = block_;
+  return std::max<int64_t>(limits_.most - reserved_, 0) + block;
+}
 
 }  // namespace strongroom::core

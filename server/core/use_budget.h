@@ -46,6 +46,7 @@ class UseBudget {
  private:
   // Takes one of the block's; false if it is used up.
   bool TakeOfBlock();
+  absl::Status UsedUp() const;
 
   store::Store& store_;
   const UseLimits& limits_;
