@@ -16,6 +16,7 @@
 #include "server/gate/gate.h"
 #include "server/gate/identity.h"
 #include "server/gate/rate_limiter.h"
+#include "server/gate/upkeep.h"
 #include "server/grpc/server.h"
 #include "server/grpc/tls_files.h"
 #include "server/grpc/tls_version.h"
@@ -97,7 +98,7 @@ struct Daemon::Parts {
   std::unique_ptr<hsm::Token> token;
   std::unique_ptr<core::KeyRing> keys;
   std::unique_ptr<core::KeyLife> key_life;
-  std::unique_ptr<core::MaterialImport> material_import;
+  std::unique_ptr<core::MaterialImport> imports;
   std::unique_ptr<core::DataKeys> data_keys;
   std::unique_ptr<core::PrivateKeys> private_keys;
   gate::ClientCertificates client_certificates;
@@ -109,6 +110,7 @@ struct Daemon::Parts {
   // Null if none is kept.
   std::unique_ptr<audit::Trail> trail;
   std::unique_ptr<gate::Gate> gate;
+  std::unique_ptr<gate::Upkeep> upkeep;
   std::unique_ptr<grpc_server::Server> server;
   std::chrono::seconds shutdown_grace{0};
 };
@@ -140,29 +142,26 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
   const hsm::TokenInfo& info = parts->token->info();
 
   core::KeyRingReport report;
-  auto keys = core::KeyRing::Open(*parts->store, *parts->token, clock, {}, report);
+  auto keys = core::KeyRing::Open(*parts->store, *parts->token, clock, config.uses, report);
   if (!keys.ok()) return Prefixed("keys", keys.status());
   parts->keys = *std::move(keys);
   for (const std::string& unusable : report.unusable) {
     log.Write(LogLevel::kError, "key_version_unusable", {{"detail", unusable}});
   }
+  parts->key_life = std::make_unique<core::KeyLife>(*parts->keys, *parts->store, *parts->token,
+                                                    clock, config.key_life);
+  parts->imports =
+      std::make_unique<core::MaterialImport>(*parts->keys, *parts->store, *parts->token, clock);
   parts->data_keys = std::make_unique<core::DataKeys>(*parts->keys, *parts->token,
                                                       config.concurrent_pair_generations);
-  parts->private_keys = std::make_unique<core::PrivateKeys>(*parts->keys, *parts->token,
-                                                            core::PrivateKeys::Options{});
-  parts->key_life = std::make_unique<core::KeyLife>(*parts->keys, *parts->store, *parts->token,
-                                                    clock, core::KeyLife::Options{});
-  parts->material_import =
-      std::make_unique<core::MaterialImport>(*parts->keys, *parts->store, *parts->token, clock);
+  parts->private_keys =
+      std::make_unique<core::PrivateKeys>(*parts->keys, *parts->token, config.private_keys);
 
   if (absl::Status status = parts->token->PrepareMacKeys(kNoDeadline); !status.ok()) {
     return Prefixed("token: MAC keys", status);
   }
   parts->authority = std::make_unique<gate::Authority>(*parts->store, *parts->token, *parts->keys,
                                                        clock, log, config.policy);
-  if (auto dropped = parts->authority->DropExpiredGrants(); !dropped.ok()) {
-    return Prefixed("store", dropped.status());
-  }
   auto rate_limiter = gate::RateLimiter::Create(config.rates);
   if (!rate_limiter.ok()) return Prefixed("limits.rates", rate_limiter.status());
   parts->rate_limiter = *std::move(rate_limiter);
@@ -187,13 +186,18 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
       gate::Gate::Parts{parts->identities, *parts->rate_limiter, *parts->authority,
                         parts->trail.get(), *parts->data_keys, log});
 
+  parts->upkeep = std::make_unique<gate::Upkeep>(
+      gate::Upkeep::Parts{*parts->keys, *parts->key_life, *parts->imports, *parts->private_keys,
+                          *parts->authority, parts->trail.get(), log});
   auto server = grpc_server::Server::Start(
       options,
       {*parts->gate, *parts->authority, *parts->data_keys, *parts->private_keys, *parts->keys,
-       *parts->key_life, *parts->material_import, parts->trail.get()},
+       *parts->key_life, *parts->imports, parts->trail.get()},
       log);
   if (!server.ok()) return Prefixed("listen", server.status());
   parts->server = *std::move(server);
+
+  parts->upkeep->Start();
 
   log.Write(LogLevel::kInfo, "started",
             {{"token_label", info.label},

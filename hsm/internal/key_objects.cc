@@ -17,7 +17,7 @@ struct NamedAttribute {
   const char* name;
 };
 
-// What VerifyKeyObject reads back.
+// What is read back.
 constexpr NamedAttribute kVerified[] = {
     {CKA_CLASS, "CKA_CLASS"},
     {CKA_KEY_TYPE, "CKA_KEY_TYPE"},
@@ -54,7 +54,7 @@ Template WithId(Template attributes, const KeyObject& key) {
   return std::move(attributes).AddBytes(CKA_ID, key.id);
 }
 
-Template AsGenerated(const KeyObject& key, Residence residence) {
+Template AsMade(const KeyObject& key, Residence residence, bool modifiable = false) {
   return WithId(Template()
                     .AddUlong(CKA_CLASS, CKO_SECRET_KEY)
                     .AddUlong(CKA_KEY_TYPE, key.type)
@@ -63,7 +63,7 @@ Template AsGenerated(const KeyObject& key, Residence residence) {
                     .AddBool(CKA_PRIVATE, true)
                     .AddBool(CKA_SENSITIVE, true)
                     .AddBool(CKA_EXTRACTABLE, false)
-                    .AddBool(CKA_MODIFIABLE, false)
+                    .AddBool(CKA_MODIFIABLE, modifiable)
                     .AddBool(CKA_ENCRYPT, key.use == KeyUse::kEncrypt)
                     .AddBool(CKA_DECRYPT, key.use == KeyUse::kEncrypt)
                     .AddBool(CKA_WRAP, key.use == KeyUse::kWrap)
@@ -77,7 +77,9 @@ Template AsGenerated(const KeyObject& key, Residence residence) {
 }
 
 Template AsVerified(const KeyObject& key, Residence residence) {
-  return AsGenerated(key, residence)
+  // Tokens differ in what they call a key that came from outside but is not known there.
+  if (key.source == KeySource::kImported) return AsMade(key, residence).AddBool(CKA_LOCAL, false);
+  return AsMade(key, residence)
       .AddBool(CKA_ALWAYS_SENSITIVE, true)
       .AddBool(CKA_NEVER_EXTRACTABLE, true)
       .AddBool(CKA_LOCAL, true);
@@ -87,12 +89,27 @@ Template AsVerified(const KeyObject& key, Residence residence) {
 
 absl::StatusOr<CK_OBJECT_HANDLE> GenerateKeyObject(Session& session, const KeyObject& key,
                                                    Residence residence) {
-  return session.GenerateKey(key.generation, AsGenerated(key, residence));
+  return session.GenerateKey(key.generation, AsMade(key, residence));
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> DeriveKeyObject(Session& session, const KeyObject& key,
+                                                 CK_OBJECT_HANDLE base,
+                                                 absl::Span<const uint8_t> data) {
+  return session.DeriveKey(base, data, AsMade(key, Residence::kSession, /*modifiable=*/true));
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> KeepObject(Session& session, CK_OBJECT_HANDLE object) {
+  return session.CopyObject(object,
+                            Template().AddBool(CKA_TOKEN, true).AddBool(CKA_MODIFIABLE, false));
 }
 
 absl::Status VerifyKeyObject(Session& session, const KeyObject& key, Residence residence,
                              CK_OBJECT_HANDLE object) {
-  const Template expected = AsVerified(key, residence);
+  return VerifyAttributes(session, key.label, AsVerified(key, residence), object);
+}
+
+absl::Status VerifyAttributes(Session& session, absl::string_view label, const Template& expected,
+                              CK_OBJECT_HANDLE object) {
   std::vector<std::string> differing;
   for (CK_ULONG i = 0; i < expected.size(); ++i) {
     const CK_ATTRIBUTE& attribute = expected.data()[i];
@@ -103,7 +120,7 @@ absl::Status VerifyKeyObject(Session& session, const KeyObject& key, Residence r
     if (!*equal) differing.push_back(NameOf(attribute.type));
   }
   if (differing.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("the ", key.label,
+  return absl::FailedPreconditionError(absl::StrCat("the ", label,
                                                     " object is not as it was made; it differs in ",
                                                     absl::StrJoin(differing, ", ")));
 }

@@ -6,10 +6,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "hsm/internal/attributes.h"
 #include "hsm/internal/pkcs11.h"
 #include "hsm/internal/session.h"
+#include "hsm/version_keys.h"
 
 namespace strongroom::hsm::internal {
 
@@ -29,10 +31,12 @@ struct KeyObject {
   const char* label;
   CK_KEY_TYPE type;
   KeyUse use;
+  // None if it is derived.
   CK_MECHANISM_TYPE generation;
   CK_MECHANISM_TYPE allowed;
   // None if the label says it all. Outlives this.
   absl::Span<const uint8_t> id;
+  KeySource source = KeySource::kGenerated;
 };
 
 // Generates such a key: for its use and mechanism only; private, sensitive, neither extractable nor
@@ -40,10 +44,23 @@ struct KeyObject {
 absl::StatusOr<CK_OBJECT_HANDLE> GenerateKeyObject(Session& session, const KeyObject& key,
                                                    Residence residence);
 
-// Compares every attribute that matters with what GenerateKeyObject asked for. FAILED_PRECONDITION
-// names the attributes that differ.
+// Derives such a key from another (Session::DeriveKey), as a session object; its one difference is
+// that it can be changed, for tokens do not let it be copied otherwise.
+absl::StatusOr<CK_OBJECT_HANDLE> DeriveKeyObject(Session& session, const KeyObject& key,
+                                                 CK_OBJECT_HANDLE base,
+                                                 absl::Span<const uint8_t> data);
+
+// Copies a session object into the token, where it cannot be changed.
+absl::StatusOr<CK_OBJECT_HANDLE> KeepObject(Session& session, CK_OBJECT_HANDLE object);
+
+// Compares every attribute that matters with what the object was made as. FAILED_PRECONDITION names
+// the attributes that differ.
 absl::Status VerifyKeyObject(Session& session, const KeyObject& key, Residence residence,
                              CK_OBJECT_HANDLE object);
+
+// The same for any object: compares its attributes with these.
+absl::Status VerifyAttributes(Session& session, absl::string_view label, const Template& expected,
+                              CK_OBJECT_HANDLE object);
 
 // Matches the keys in the token that go by this label, whatever their ids.
 Template LabelledAs(const KeyObject& key);

@@ -109,10 +109,9 @@ VersionKeys Pkcs11Token::MakeKeys(const ObjectId& id, KeySource source, CK_OBJEC
 
 absl::Status Pkcs11Token::Verify(Session& session, const VersionKeys& keys) {
   absl::Status status =
-      VerifyVersionObject(session, VersionRole::kSeal, Residence::kToken, SealKey(keys), keys.id());
+      VerifyVersionObject(session, VersionRole::kSeal, keys.source(), SealKey(keys), keys.id());
   if (!status.ok()) return status;
-  return VerifyVersionObject(session, VersionRole::kWrap, Residence::kToken, WrapKey(keys),
-                             keys.id());
+  return VerifyVersionObject(session, VersionRole::kWrap, keys.source(), WrapKey(keys), keys.id());
 }
 
 absl::Status Pkcs11Token::TryKnownGood(Session& session, const VersionKeys& keys) {
@@ -144,32 +143,50 @@ void Pkcs11Token::SetProof(const VersionKeys& keys, absl::string_view proof) {
 }
 
 absl::StatusOr<VersionKeys> Pkcs11Token::Find(Session& session, const ObjectId& id) {
-  absl::StatusOr<CK_OBJECT_HANDLE> seal = FindVersionObject(session, VersionRole::kSeal, id);
-  if (!seal.ok()) return seal.status();
-  absl::StatusOr<CK_OBJECT_HANDLE> wrap = FindVersionObject(session, VersionRole::kWrap, id);
-  if (!wrap.ok()) return wrap.status();
-  VersionKeys keys = MakeKeys(id, KeySource::kGenerated, *seal, *wrap);
-  if (absl::Status status = Verify(session, keys); !status.ok()) return status;
-  return keys;
+  std::optional<VersionKeys> keys;
+  absl::Status missing = absl::OkStatus();
+  for (KeySource source : kKeySources) {
+    absl::StatusOr<CK_OBJECT_HANDLE> seal =
+        FindVersionObject(session, VersionRole::kSeal, source, id);
+    if (!seal.ok() && !absl::IsNotFound(seal.status())) return seal.status();
+    absl::StatusOr<CK_OBJECT_HANDLE> wrap =
+        FindVersionObject(session, VersionRole::kWrap, source, id);
+    if (!wrap.ok() && !absl::IsNotFound(wrap.status())) return wrap.status();
+    missing.Update(seal.status());
+    missing.Update(wrap.status());
+    if (!seal.ok() && !wrap.ok()) continue;
+    if (keys.has_value()) {
+      return absl::FailedPreconditionError(
+          "the token has both generated and imported keys of this version");
+    }
+    keys = MakeKeys(id, source, seal.value_or(CK_INVALID_HANDLE), wrap.value_or(CK_INVALID_HANDLE));
+  }
+  if (!keys.has_value() || SealKey(*keys) == CK_INVALID_HANDLE ||
+      WrapKey(*keys) == CK_INVALID_HANDLE) {
+    return missing;
+  }
+  if (absl::Status status = Verify(session, *keys); !status.ok()) return status;
+  return *std::move(keys);
 }
 
-absl::StatusOr<bool> Pkcs11Token::HasAnyOf(Session& session, const ObjectId& id) {
-  for (VersionRole role : kVersionRoles) {
-    auto objects = FindVersionObjects(session, role, id);
-    if (!objects.ok()) return objects.status();
-    if (!objects->empty()) return true;
+absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> Pkcs11Token::FindAnyOf(Session& session,
+                                                                     const ObjectId& id) {
+  std::vector<CK_OBJECT_HANDLE> all;
+  for (KeySource source : kKeySources) {
+    for (VersionRole role : kVersionRoles) {
+      auto objects = FindVersionObjects(session, role, source, id);
+      if (!objects.ok()) return objects.status();
+      all.insert(all.end(), objects->begin(), objects->end());
+    }
   }
-  return false;
+  return all;
 }
 
 absl::Status Pkcs11Token::Destroy(Session& session, const ObjectId& id) {
-  absl::Status destroyed = absl::OkStatus();
-  for (VersionRole role : kVersionRoles) {
-    auto objects = FindVersionObjects(session, role, id);
-    destroyed.Update(objects.status());
-    if (!objects.ok()) continue;
-    for (CK_OBJECT_HANDLE object : *objects) destroyed.Update(session.DestroyObject(object));
-  }
+  absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> objects = FindAnyOf(session, id);
+  absl::Status destroyed = objects.status();
+  if (!destroyed.ok()) return destroyed;
+  for (CK_OBJECT_HANDLE object : *objects) destroyed.Update(session.DestroyObject(object));
   return destroyed;
 }
 
@@ -280,10 +297,12 @@ absl::StatusOr<NewVersionKeys> Pkcs11Token::CreateVersionKeys(const ObjectId& id
                                                               Deadline deadline) {
   std::optional<NewVersionKeys> keys;
   absl::Status status = OnTokenObjects(deadline, [&](Session& session) {
-    absl::StatusOr<bool> exists = HasAnyOf(session, id);
-    if (!exists.ok()) return exists.status();
+    absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> exist = FindAnyOf(session, id);
+    if (!exist.ok()) return exist.status();
     // A second pair would make the first unusable, and cleaning up would destroy it.
-    if (*exists) return absl::AlreadyExistsError("the token has keys of this version already");
+    if (!exist->empty()) {
+      return absl::AlreadyExistsError("the token has keys of this version already");
+    }
     absl::Status made = absl::OkStatus();
     for (VersionRole role : kVersionRoles) {
       if (!made.ok()) break;
@@ -319,27 +338,32 @@ absl::Status Pkcs11Token::FindAllVersionKeys(
     struct Pair {
       CK_OBJECT_HANDLE seal = CK_INVALID_HANDLE;
       CK_OBJECT_HANDLE wrap = CK_INVALID_HANDLE;
+      KeySource source;
       bool twice = false;
     };
     std::map<ObjectId, Pair> versions;
-    for (VersionRole role : kVersionRoles) {
-      auto objects = FindVersionObjects(session, role);
-      if (!objects.ok()) return objects.status();
-      for (const auto& [id, object] : *objects) {
-        Pair& pair = versions[id];
-        CK_OBJECT_HANDLE& handle = role == VersionRole::kSeal ? pair.seal : pair.wrap;
-        pair.twice = pair.twice || handle != CK_INVALID_HANDLE;
-        handle = object;
+    for (KeySource source : kKeySources) {
+      for (VersionRole role : kVersionRoles) {
+        auto objects = FindVersionObjects(session, role, source);
+        if (!objects.ok()) return objects.status();
+        for (const auto& [id, object] : *objects) {
+          Pair& pair = versions.try_emplace(id, Pair{.source = source}).first->second;
+          CK_OBJECT_HANDLE& handle = role == VersionRole::kSeal ? pair.seal : pair.wrap;
+          pair.twice = pair.twice || handle != CK_INVALID_HANDLE || pair.source != source;
+          handle = object;
+        }
       }
     }
     for (const auto& [id, pair] : versions) {
       if (pair.seal == CK_INVALID_HANDLE || pair.wrap == CK_INVALID_HANDLE || pair.twice) {
-        found(id,
-              absl::FailedPreconditionError(
-                  "the token does not have just one seal key and one wrap key of this version"));
+        found(
+            id,
+            absl::FailedPreconditionError(
+                "the token does not have just one seal key and one wrap key of this version, both "
+                "generated or both imported"));
         continue;
       }
-      VersionKeys keys = MakeKeys(id, KeySource::kGenerated, pair.seal, pair.wrap);
+      VersionKeys keys = MakeKeys(id, pair.source, pair.seal, pair.wrap);
       absl::Status verified = Verify(session, keys);
       if (verified.ok()) {
         found(id, std::move(keys));

@@ -1,6 +1,7 @@
 #ifndef STRONGROOM_HSM_INTERNAL_PKCS11_TOKEN_H_
 #define STRONGROOM_HSM_INTERNAL_PKCS11_TOKEN_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -116,8 +117,18 @@ class Pkcs11Token final : public Token {
   static absl::StatusOr<VersionKeys> Find(Session& session, const ObjectId& id);
   // Sets the handles of these keys to what Find() finds.
   static absl::Status FindAgain(Session& session, const VersionKeys& keys);
-  static absl::StatusOr<bool> HasAnyOf(Session& session, const ObjectId& id);
+  // What there is of a version, whole or not.
+  static absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindAnyOf(Session& session,
+                                                                 const ObjectId& id);
   static absl::Status Destroy(Session& session, const ObjectId& id);
+  // The steps of ImportVersionKeys that make objects, in a session that closes after them.
+  static absl::Status PutImportedKeys(Session& session, const ObjectId& version,
+                                      const ObjectId& import_key, ImportAlgorithm algorithm,
+                                      absl::string_view wrapped_material,
+                                      const std::optional<Proof>& proof);
+  // Finds an import key that was just made, as another session sees it, and tries it.
+  absl::Status ReadBackImportKey(const ObjectId& id, ImportAlgorithm algorithm);
+  static absl::Status DestroyImportKeys(Session& session, const ObjectId& id);
   // As Destroy(), after something failed: perhaps the session.
   void CleanUp(Session& session, const ObjectId& id);
   // Finds keys that were just made, as another session sees them, and tries them: with this proof
@@ -144,6 +155,8 @@ class Pkcs11Token final : public Token {
   MacHandles mac_keys_;
   // How many keys were opened: each has an id of its own.
   std::atomic<uint64_t> opened_ = 0;
+  // By ImportAlgorithm: the token was tried, and cannot.
+  std::array<std::atomic<bool>, 4> cannot_import_ = {};
   Mutex objects_mu_;
 };
 

@@ -310,4 +310,50 @@ absl::StatusOr<std::array<uint8_t, kSha256Bytes>> Session::SignHmac(
   return mac;
 }
 
+absl::StatusOr<CK_OBJECT_HANDLE> Session::CopyObject(CK_OBJECT_HANDLE object,
+                                                     const Template& attributes) {
+  CK_OBJECT_HANDLE copy = CK_INVALID_HANDLE;
+  absl::Status status = CkStatus(
+      functions().C_CopyObject(handle_, object, attributes.data(), attributes.size(), &copy),
+      "C_CopyObject");
+  if (!status.ok()) return status;
+  return copy;
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Session::UnwrapKeyRsa(CK_OBJECT_HANDLE unwrapping_key,
+                                                       const RsaWrapping& wrapping,
+                                                       absl::string_view wrapped,
+                                                       const Template& attributes) {
+  CK_RSA_PKCS_OAEP_PARAMS oaep = {};
+  oaep.hash_alg = wrapping.hash;
+  oaep.mgf = wrapping.mgf;
+  oaep.source = CKZ_DATA_SPECIFIED;
+  CK_RSA_AES_KEY_WRAP_PARAMS rsa_aes = {256, &oaep};
+  CK_MECHANISM mechanism = {wrapping.mechanism, &oaep, sizeof(oaep)};
+  if (wrapping.mechanism == CKM_RSA_AES_KEY_WRAP) {
+    mechanism = {wrapping.mechanism, &rsa_aes, sizeof(rsa_aes)};
+  }
+  CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+  absl::Status status =
+      CkStatus(functions().C_UnwrapKey(handle_, &mechanism, unwrapping_key, Mutable(wrapped),
+                                       wrapped.size(), attributes.data(), attributes.size(), &key),
+               "C_UnwrapKey");
+  if (!status.ok()) return status;
+  return key;
+}
+
+absl::StatusOr<CK_OBJECT_HANDLE> Session::DeriveKey(CK_OBJECT_HANDLE base,
+                                                    absl::Span<const uint8_t> data,
+                                                    const Template& attributes) {
+  CK_KEY_DERIVATION_STRING_DATA string = {Mutable(data.data()), data.size()};
+  CK_MECHANISM mechanism = {CKM_AES_ECB_ENCRYPT_DATA, &string, sizeof(string)};
+  CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+  absl::Status status =
+      CkStatus(functions().C_DeriveKey(handle_, &mechanism, base, attributes.data(),
+                                       attributes.size(), &key),
+               "C_DeriveKey");
+  if (!status.ok()) return status;
+  return key;
+}
+
 }  // namespace strongroom::hsm::internal

@@ -33,6 +33,13 @@ struct KeyPairHandles {
   CK_OBJECT_HANDLE private_key;
 };
 
+// How a key is wrapped under an RSA key.
+struct RsaWrapping {
+  CK_MECHANISM_TYPE mechanism;
+  CK_MECHANISM_TYPE hash;
+  CK_RSA_PKCS_MGF_TYPE mgf;
+};
+
 // A PKCS#11 session, read-write. Each member is one operation of the standard (section 5.x of
 // PKCS#11 v2.40), begun and ended within it; errors are those of CkStatus().
 //
@@ -88,6 +95,18 @@ class Session {
   // With CKM_SHA256_HMAC (FIPS 198-1): all of the 32 bytes.
   absl::StatusOr<std::array<uint8_t, kSha256Bytes>> SignHmac(CK_OBJECT_HANDLE key,
                                                              absl::Span<const uint8_t> data);
+
+  // With these in place of the object's own.
+  absl::StatusOr<CK_OBJECT_HANDLE> CopyObject(CK_OBJECT_HANDLE object, const Template& attributes);
+  // With CKM_RSA_PKCS_OAEP or CKM_RSA_AES_KEY_WRAP: MGF1 of the same hash, no label, and an AES-256
+  // key between in the latter.
+  absl::StatusOr<CK_OBJECT_HANDLE> UnwrapKeyRsa(CK_OBJECT_HANDLE unwrapping_key,
+                                                const RsaWrapping& wrapping,
+                                                absl::string_view wrapped,
+                                                const Template& attributes);
+  // With CKM_AES_ECB_ENCRYPT_DATA: the key's value is `data`, whole blocks, encrypted under `base`.
+  absl::StatusOr<CK_OBJECT_HANDLE> DeriveKey(CK_OBJECT_HANDLE base, absl::Span<const uint8_t> data,
+                                             const Template& attributes);
 
  private:
   Session(const Module& module, CK_SESSION_HANDLE handle) : module_(&module), handle_(handle) {}

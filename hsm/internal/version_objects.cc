@@ -1,22 +1,35 @@
 #include "hsm/internal/version_objects.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
+#include <array>
 #include <string>
 
 namespace strongroom::hsm::internal {
 namespace {
 
-KeyObject Describe(VersionRole role, absl::Span<const uint8_t> id) {
+// Keys are found by these, and imported ones are derived by them: they are never changed. They
+// differ by source, so that what somebody brought into the token does not pass for generated there.
+const char* LabelOf(VersionRole role, KeySource source) {
+  const bool imported = source == KeySource::kImported;
+  if (role == VersionRole::kSeal) {
+    return imported ? "strongroom-imported-seal" : "strongroom-seal";
+  }
+  return imported ? "strongroom-imported-wrap" : "strongroom-wrap";
+}
+
+KeyObject Describe(VersionRole role, KeySource source, absl::Span<const uint8_t> id) {
   KeyObject key;
   key.type = CKK_AES;
+  key.label = LabelOf(role, source);
   key.generation = CKM_AES_KEY_GEN;
   key.id = id;
+  key.source = source;
   if (role == VersionRole::kSeal) {
-    key.label = "strongroom-seal";
     key.use = KeyUse::kEncrypt;
     key.allowed = CKM_AES_GCM;
   } else {
-    key.label = "strongroom-wrap";
     key.use = KeyUse::kWrap;
     key.allowed = CKM_AES_KEY_WRAP_PAD;
   }
@@ -27,28 +40,40 @@ KeyObject Describe(VersionRole role, absl::Span<const uint8_t> id) {
 
 absl::StatusOr<CK_OBJECT_HANDLE> GenerateVersionObject(Session& session, VersionRole role,
                                                        Residence residence, const ObjectId& id) {
-  return GenerateKeyObject(session, Describe(role, id), residence);
+  return GenerateKeyObject(session, Describe(role, KeySource::kGenerated, id), residence);
 }
 
-absl::Status VerifyVersionObject(Session& session, VersionRole role, Residence residence,
+absl::StatusOr<CK_OBJECT_HANDLE> DeriveVersionObject(Session& session, VersionRole role,
+                                                     const ObjectId& id,
+                                                     CK_OBJECT_HANDLE material) {
+  // Two blocks that are not those of any other role or version.
+  std::string name = LabelOf(role, KeySource::kImported);
+  name.append(id.begin(), id.end());
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> data;
+  SHA256(reinterpret_cast<const unsigned char*>(name.data()), name.size(), data.data());
+  return DeriveKeyObject(session, Describe(role, KeySource::kImported, id), material, data);
+}
+
+absl::Status VerifyVersionObject(Session& session, VersionRole role, KeySource source,
                                  CK_OBJECT_HANDLE object, const ObjectId& id) {
-  return VerifyKeyObject(session, Describe(role, id), residence, object);
+  return VerifyKeyObject(session, Describe(role, source, id), Residence::kToken, object);
 }
 
 absl::StatusOr<CK_OBJECT_HANDLE> FindVersionObject(Session& session, VersionRole role,
-                                                   const ObjectId& id) {
-  return FindKeyObject(session, Describe(role, id));
+                                                   KeySource source, const ObjectId& id) {
+  return FindKeyObject(session, Describe(role, source, id));
 }
 
 absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindVersionObjects(Session& session, VersionRole role,
+                                                                 KeySource source,
                                                                  const ObjectId& id) {
-  return FindKeyObjects(session, Describe(role, id));
+  return FindKeyObjects(session, Describe(role, source, id));
 }
 
 absl::StatusOr<std::vector<std::pair<ObjectId, CK_OBJECT_HANDLE>>> FindVersionObjects(
-    Session& session, VersionRole role) {
+    Session& session, VersionRole role, KeySource source) {
   absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> objects =
-      session.FindObjects(LabelledAs(Describe(role, {})));
+      session.FindObjects(LabelledAs(Describe(role, source, {})));
   if (!objects.ok()) return objects.status();
   std::vector<std::pair<ObjectId, CK_OBJECT_HANDLE>> found;
   found.reserve(objects->size());

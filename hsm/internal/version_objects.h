@@ -32,27 +32,36 @@ struct VersionHandles {
 enum class VersionRole { kSeal, kWrap };
 inline constexpr VersionRole kVersionRoles[] = {VersionRole::kSeal, VersionRole::kWrap};
 
+inline constexpr KeySource kKeySources[] = {KeySource::kGenerated, KeySource::kImported};
+
 // Generates one object of a version: AES-256, for its role and one mechanism only. See
 // GenerateKeyObject.
 absl::StatusOr<CK_OBJECT_HANDLE> GenerateVersionObject(Session& session, VersionRole role,
                                                        Residence residence, const ObjectId& id);
 
-// Whether it is still as GenerateVersionObject asked for it. See VerifyKeyObject.
-absl::Status VerifyVersionObject(Session& session, VersionRole role, Residence residence,
+// Derives the same from imported material, an AES-256 key for CKM_AES_ECB_ENCRYPT_DATA. It differs
+// for each role and each version, so that material is a key of nothing itself, and two versions of
+// the same material are not the same key. See DeriveKeyObject; KeepObject puts it into the token.
+absl::StatusOr<CK_OBJECT_HANDLE> DeriveVersionObject(Session& session, VersionRole role,
+                                                     const ObjectId& id, CK_OBJECT_HANDLE material);
+
+// Whether it is still as it was made, from this source. See VerifyKeyObject.
+absl::Status VerifyVersionObject(Session& session, VersionRole role, KeySource source,
                                  CK_OBJECT_HANDLE object, const ObjectId& id);
 
 // The object of a version in the token. NOT_FOUND if there is none, INTERNAL if there are several.
 absl::StatusOr<CK_OBJECT_HANDLE> FindVersionObject(Session& session, VersionRole role,
-                                                   const ObjectId& id);
+                                                   KeySource source, const ObjectId& id);
 
 // All objects in the token that go by the name of one object of a version: more than one if
 // something went wrong.
 absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindVersionObjects(Session& session, VersionRole role,
+                                                                 KeySource source,
                                                                  const ObjectId& id);
 
-// All objects of a role in the token, with their ids.
+// All objects of a role and a source in the token, with their ids.
 absl::StatusOr<std::vector<std::pair<ObjectId, CK_OBJECT_HANDLE>>> FindVersionObjects(
-    Session& session, VersionRole role);
+    Session& session, VersionRole role, KeySource source);
 
 }  // namespace strongroom::hsm::internal
 

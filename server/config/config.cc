@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "platform/files.h"
 #include "server/config/yaml_reader.h"
 #include "server/core/error.h"
@@ -26,6 +27,12 @@ constexpr int kMaxPairGenerations = 256;
 constexpr int kMaxConnections = 100'000;
 constexpr int kMaxStreams = 10'000;
 constexpr int kMaxShutdownGrace = 600;
+constexpr int kMaxRotationDays = 2560;
+constexpr int kMaxUsesPerReservation = 1'000'000;
+constexpr int kOpenedSeconds = 10;
+constexpr int kMaxOpenedSeconds = 3600;
+constexpr int kOpenedMost = 100;
+constexpr int kMaxOpenedMost = 10'000;
 constexpr double kLeastRate = 0.001;
 constexpr int kMostRate = 1000000;
 
@@ -206,6 +213,29 @@ LogLevel ReadLogLevel(YamlReader& log) {
   return LogLevel::kInfo;
 }
 
+void ReadKeys(YamlReader& root, Config& config) {
+  YamlReader keys = root.OptionalMap("keys");
+  config.key_life.rotation_days = static_cast<int32_t>(
+      keys.OptionalInt("rotation_period_days", config.key_life.rotation_days, 0, kMaxRotationDays));
+  core::UseLimits& uses = config.uses;
+  uses.most = keys.OptionalInt("max_uses", uses.most, 1, uses.most);
+  uses.rotate_at = keys.OptionalInt("rotate_after_uses", std::max<int64_t>(uses.most / 2, 1), 1,
+                                    core::UseLimits().most);
+  if (uses.rotate_at > uses.most) {
+    keys.Fail("rotate_after_uses",
+              absl::StrCat("is ", uses.rotate_at, "; it has to be at most max_uses (", uses.most,
+                           "), or a key is used up before it rotates"));
+  }
+  uses.block = keys.OptionalInt("uses_per_reservation", uses.block, 1, kMaxUsesPerReservation);
+  YamlReader opened = keys.OptionalMap("opened_private_keys");
+  config.private_keys.opened_for =
+      absl::Seconds(opened.OptionalInt("seconds", kOpenedSeconds, 0, kMaxOpenedSeconds));
+  config.private_keys.opened_at_most =
+      static_cast<int>(opened.OptionalInt("most", kOpenedMost, 1, kMaxOpenedMost));
+  opened.RefuseOthers();
+  keys.RefuseOthers();
+}
+
 Config ReadConfig(YamlReader root) {
   Config config;
   config.development = root.OptionalBool("development", false);
@@ -244,6 +274,8 @@ Config ReadConfig(YamlReader root) {
   config.streams_per_connection =
       static_cast<int>(limits.OptionalInt("streams_per_connection", 100, 1, kMaxStreams));
   limits.RefuseOthers();
+
+  ReadKeys(root, config);
 
   config.policy = ReadPolicy(root);
   config.audit = ReadAudit(root, config.development);

@@ -9,6 +9,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "server/core/key_life.h"
+#include "server/core/private_keys.h"
+#include "server/core/use_budget.h"
 #include "server/gate/policy.h"
 #include "server/gate/rate_limiter.h"
 #include "server/log/log.h"
@@ -58,6 +61,9 @@ struct Config {
   std::optional<Tls> tls;
   Token token;
   std::string store_path;
+  core::KeyLife::Options key_life;
+  core::UseLimits uses;
+  core::PrivateKeys::Options private_keys;
   int concurrent_pair_generations = 1;
   int connections = 1000;
   int streams_per_connection = 100;

@@ -19,12 +19,6 @@ SecretBytes EncodePrivateKey(SecretBytes der, KeyFormat format) {
   return format == KeyFormat::kPem ? PrivateKeyToPem(der) : std::move(der);
 }
 
-absl::Status IncorrectKey(const KeyId& expected) {
-  return MakeError(Reason::kIncorrectKey,
-                   absl::StrCat("the ciphertext was not sealed under key ", expected.ToString(),
-                                "; leave the key out, or give its own"));
-}
-
 // One of a number of places; none is left if !held().
 class Place {
  public:
@@ -159,10 +153,35 @@ absl::StatusOr<SecretBytes> DataKeys::OpenContent(Unsealed unsealed, Deadline de
   return MakeInternalFailure("a blob's content kind that does not exist");
 }
 
-absl::StatusOr<ReEncrypted> DataKeys::ReEncrypt(absl::string_view, const Binding&,
-                                                const std::optional<KeyId>&, const SealingOptions&,
-                                                Deadline) {
-  return MakeInternalFailure("not yet");
+absl::StatusOr<ReEncrypted> DataKeys::ReEncrypt(absl::string_view blob, const Binding& binding,
+                                                const std::optional<KeyId>& expected_key,
+                                                const SealingOptions& destination,
+                                                Deadline deadline) {
+  absl::StatusOr<Unsealed> unsealed = envelope_.Unseal(blob, binding, std::nullopt, deadline);
+  if (!unsealed.ok()) return unsealed.status();
+  // See Decrypt.
+  const BlobHeader& header = unsealed->header;
+  if (expected_key.has_value() && *expected_key != header.key_id) {
+    return IncorrectKey(*expected_key);
+  }
+  absl::StatusOr<UsableVersion> version = keys_.ForSealing(destination.key, destination.version);
+  if (!version.ok()) return version.status();
+  absl::StatusOr<Sealed> sealed;
+  if (header.kind == ContentKind::kBytes) {
+    sealed = envelope_.Seal(*version, header, unsealed->content.ExposeSecret(), destination.binding,
+                            deadline);
+  } else {
+    const hsm::WrappedContent content = header.pair_spec.has_value()
+                                            ? hsm::WrappedContent(*header.pair_spec)
+                                            : hsm::WrappedContent(header.content_bytes);
+    absl::StatusOr<std::string> rewrapped =
+        token_.Rewrap(unsealed->version.keys, version->keys, unsealed->content.ExposeSecretAsText(),
+                      content, deadline);
+    if (!rewrapped.ok()) return FromToken(rewrapped.status());
+    sealed = envelope_.Seal(*version, header, AsBytes(*rewrapped), destination.binding, deadline);
+  }
+  if (!sealed.ok()) return sealed.status();
+  return ReEncrypted{header.key_id, header.key_version_id, *std::move(sealed)};
 }
 
 absl::StatusOr<SecretBytes> DataKeys::GenerateRandom(size_t bytes, Deadline deadline) {

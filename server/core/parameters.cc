@@ -97,6 +97,12 @@ absl::Status MissingParameter(absl::string_view field) {
   return MakeError(Reason::kMissingParameter, absl::StrCat(field, ": is required"));
 }
 
+absl::Status IncorrectKey(const KeyId& expected) {
+  return MakeError(Reason::kIncorrectKey,
+                   absl::StrCat("the ciphertext was not sealed under key ", expected.ToString(),
+                                "; leave the key out, or give its own"));
+}
+
 absl::StatusOr<AliasName> ParseAliasName(absl::string_view field, absl::string_view text) {
   if (text.empty()) return MissingParameter(field);
   const absl::string_view name =

@@ -72,6 +72,9 @@ absl::StatusOr<int> ParsePageSize(absl::string_view field, int64_t size);
 
 absl::Status MissingParameter(absl::string_view field);
 
+// IncorrectKey: a genuine blob of another key than the caller expected.
+absl::Status IncorrectKey(const KeyId& expected);
+
 }  // namespace strongroom::core
 
 #endif  // STRONGROOM_SERVER_CORE_PARAMETERS_H_

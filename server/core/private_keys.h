@@ -1,6 +1,8 @@
 #ifndef STRONGROOM_SERVER_CORE_PRIVATE_KEYS_H_
 #define STRONGROOM_SERVER_CORE_PRIVATE_KEYS_H_
 
+#include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -15,6 +17,7 @@
 #include "server/core/binding.h"
 #include "server/core/envelope.h"
 #include "server/core/key_ring.h"
+#include "server/core/opened_keys.h"
 #include "server/store/ids.h"
 
 namespace strongroom::core {
@@ -73,12 +76,17 @@ class PrivateKeys {
     absl::Duration opened_for = absl::ZeroDuration();
     // How many stay at most; the one that was used longest ago goes first.
     int opened_at_most = 0;
+    // Monotonic time, by which opened keys end.
+    std::function<OpenedKeys::Moment()> now = &std::chrono::steady_clock::now;
   };
   static constexpr size_t kMaxMessageBytes = 4096;
 
   // Both outlive this.
   PrivateKeys(KeyRing& keys, hsm::Token& token, const Options& options)
-      : keys_(keys), token_(token), envelope_(keys, token), options_(options) {}
+      : keys_(keys),
+        token_(token),
+        envelope_(keys, token),
+        opened_(options.opened_for, options.opened_at_most, options.now) {}
 
   // InvalidParameter for an empty or too long message, a digest of the wrong length, or a scheme
   // that is not the pair's.
@@ -92,13 +100,27 @@ class PrivateKeys {
                                                 absl::string_view public_key, Deadline deadline);
 
   // Closes the opened keys whose time is up. To be called now and then.
-  void CloseExpired();
+  void CloseExpired() { opened_.DropExpired(); }
 
  private:
+  // What may be wrong with using a private key of this kind, told before it is opened.
+  using Check = std::function<absl::Status(hsm::PairSpec)>;
+  using Use = std::function<absl::Status(const hsm::OpenedKey&)>;
+
+  // Opens the key, unless it is open, and uses it; once more if `use` says ABORTED, which is the
+  // token's. Its other errors are for the caller.
+  absl::StatusOr<UsedKey> WithKey(const SealedPrivateKey& key, Deadline deadline,
+                                  const Check& check, const Use& use);
+  // From among the opened ones. Null if it is not there; an error if it may not be used.
+  absl::StatusOr<OpenedKeys::Entry> FindOpened(const std::string& name,
+                                               const SealedPrivateKey& key);
+  absl::StatusOr<OpenedKeys::Entry> Open(const SealedPrivateKey& key, Deadline deadline,
+                                         const Check& check);
+
   KeyRing& keys_;
   hsm::Token& token_;
   Envelope envelope_;
-  const Options options_;
+  OpenedKeys opened_;
 };
 
 }  // namespace strongroom::core

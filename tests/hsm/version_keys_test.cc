@@ -465,8 +465,8 @@ TEST_F(VersionKeysTest, CreationOnASessionThatGoesAwayIsDoneOnAnother) {
 // The session is gone for good: the lane cannot clean up, a new session can.
 TEST_F(VersionKeysTest, CreationCleansUpOnANewSessionWhenItsOwnIsGone) {
   ASSERT_OK(faults().Apply("fail C_GenerateKey CKR_SESSION_HANDLE_INVALID call=2-"));
-  // The first search looks whether there is a version already; the next is the cleaning up.
-  ASSERT_OK(faults().Apply("fail C_FindObjectsInit CKR_SESSION_HANDLE_INVALID call=3"));
+  // The first four searches look whether there is a version already; the next is the cleaning up.
+  ASSERT_OK(faults().Apply("fail C_FindObjectsInit CKR_SESSION_HANDLE_INVALID call=5"));
   EXPECT_THAT(token().CreateVersionKeys(Id(7), kNoDeadline),
               StatusIs(absl::StatusCode::kUnavailable));
   ExpectNothingLeft(Id(7));

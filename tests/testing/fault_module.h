@@ -32,8 +32,10 @@ namespace strongroom::testing {
 //       What is read for the attribute of an object with this label, e.g.
 //       "attribute strongroom-seal CKA_EXTRACTABLE 01".
 //   record
-//       From now on keeps the bytes that go in and out: of C_CreateObject, C_GetAttributeValue,
-//       C_Encrypt, C_Decrypt, C_WrapKey, C_UnwrapKey and C_GenerateRandom.
+//       From now on keeps the bytes that go in and out: data, templates, what is read of
+//       attributes, and mechanisms' parameters with what they point to (of CKM_AES_GCM,
+//       CKM_RSA_PKCS_OAEP and CKM_ECDH1_DERIVE). Left out are C_Login, C_InitPIN, C_SetPIN,
+//       C_InitToken and C_SetOperationState.
 //   counts FILE
 //       C_Finalize writes how often each function was called, a "FUNCTION COUNT" a line.
 //

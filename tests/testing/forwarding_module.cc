@@ -68,7 +68,12 @@ constexpr Name kNames[] = {
     NAMED(CKM_AES_KEY_WRAP_PAD),
     NAMED(CKM_EC_KEY_PAIR_GEN),
     NAMED(CKM_GENERIC_SECRET_KEY_GEN),
+    NAMED(CKM_RSA_PKCS),
     NAMED(CKM_RSA_PKCS_KEY_PAIR_GEN),
+    NAMED(CKM_RSA_PKCS_OAEP),
+    NAMED(CKM_RSA_PKCS_PSS),
+    NAMED(CKM_ECDSA),
+    NAMED(CKM_ECDH1_DERIVE),
     NAMED(CKM_SHA256_HMAC),
     NAMED(CKF_USER_PIN_COUNT_LOW),
     NAMED(CKF_USER_PIN_FINAL_TRY),
@@ -386,12 +391,99 @@ CK_RV GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INF
   return real.C_GetMechanismInfo(slot, type, info);
 }
 
-CK_RV CreateObject(CK_SESSION_HANDLE session, CK_ATTRIBUTE* attributes, CK_ULONG count,
-                   CK_OBJECT_HANDLE* object) {
+void RecordAttributes(const CK_ATTRIBUTE* attributes, CK_ULONG count) {
   for (CK_ULONG i = 0; i < count; ++i) {
     State::Get().Record(attributes[i].pValue, attributes[i].ulValueLen);
   }
+}
+
+// The parameters and what they point to.
+void RecordMechanism(const CK_MECHANISM* mechanism) {
+  if (mechanism == nullptr || mechanism->pParameter == nullptr) return;
+  State& state = State::Get();
+  state.Record(mechanism->pParameter, mechanism->ulParameterLen);
+  if (mechanism->mechanism == CKM_AES_GCM && mechanism->ulParameterLen == sizeof(CK_GCM_PARAMS)) {
+    const auto* gcm = static_cast<const CK_GCM_PARAMS*>(mechanism->pParameter);
+    state.Record(gcm->iv_ptr, gcm->iv_len);
+    state.Record(gcm->aad_ptr, gcm->aad_len);
+  }
+  if (mechanism->mechanism == CKM_RSA_PKCS_OAEP &&
+      mechanism->ulParameterLen == sizeof(CK_RSA_PKCS_OAEP_PARAMS)) {
+    const auto* oaep = static_cast<const CK_RSA_PKCS_OAEP_PARAMS*>(mechanism->pParameter);
+    state.Record(oaep->source_data, oaep->source_data_len);
+  }
+  if (mechanism->mechanism == CKM_ECDH1_DERIVE &&
+      mechanism->ulParameterLen == sizeof(CK_ECDH1_DERIVE_PARAMS)) {
+    const auto* ecdh = static_cast<const CK_ECDH1_DERIVE_PARAMS*>(mechanism->pParameter);
+    state.Record(ecdh->public_data, ecdh->public_data_len);
+    state.Record(ecdh->shared_data, ecdh->shared_data_len);
+  }
+}
+
+// Most functions that carry data have one of these forms.
+
+template <auto Function>
+CK_RV InAndOut(CK_SESSION_HANDLE session, unsigned char* in, CK_ULONG in_size, unsigned char* out,
+               CK_ULONG* out_size) {
+  State::Get().Record(in, in_size);
+  const CK_RV rv = (real.*Function)(session, in, in_size, out, out_size);
+  if (rv == CKR_OK) State::Get().Record(out, *out_size);
+  return rv;
+}
+
+template <auto Function>
+CK_RV In(CK_SESSION_HANDLE session, unsigned char* in, CK_ULONG in_size) {
+  State::Get().Record(in, in_size);
+  return (real.*Function)(session, in, in_size);
+}
+
+template <auto Function>
+CK_RV InTwice(CK_SESSION_HANDLE session, unsigned char* in, CK_ULONG in_size, unsigned char* second,
+              CK_ULONG second_size) {
+  State::Get().Record(in, in_size);
+  State::Get().Record(second, second_size);
+  return (real.*Function)(session, in, in_size, second, second_size);
+}
+
+template <auto Function>
+CK_RV Out(CK_SESSION_HANDLE session, unsigned char* out, CK_ULONG* out_size) {
+  const CK_RV rv = (real.*Function)(session, out, out_size);
+  if (rv == CKR_OK) State::Get().Record(out, *out_size);
+  return rv;
+}
+
+template <auto Function>
+CK_RV Begin(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key) {
+  RecordMechanism(mechanism);
+  return (real.*Function)(session, mechanism, key);
+}
+
+CK_RV DigestInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism) {
+  RecordMechanism(mechanism);
+  return real.C_DigestInit(session, mechanism);
+}
+
+CK_RV CreateObject(CK_SESSION_HANDLE session, CK_ATTRIBUTE* attributes, CK_ULONG count,
+                   CK_OBJECT_HANDLE* object) {
+  RecordAttributes(attributes, count);
   return real.C_CreateObject(session, attributes, count, object);
+}
+
+CK_RV CopyObject(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE* attributes,
+                 CK_ULONG count, CK_OBJECT_HANDLE* copy) {
+  RecordAttributes(attributes, count);
+  return real.C_CopyObject(session, object, attributes, count, copy);
+}
+
+CK_RV SetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                        CK_ATTRIBUTE* attributes, CK_ULONG count) {
+  RecordAttributes(attributes, count);
+  return real.C_SetAttributeValue(session, object, attributes, count);
+}
+
+CK_RV FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE* attributes, CK_ULONG count) {
+  RecordAttributes(attributes, count);
+  return real.C_FindObjectsInit(session, attributes, count);
 }
 
 std::string LabelOf(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object) {
@@ -428,31 +520,36 @@ CK_RV GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
   return rv;
 }
 
-CK_RV Encrypt(CK_SESSION_HANDLE session, unsigned char* data, CK_ULONG data_size,
-              unsigned char* out, CK_ULONG* out_size) {
-  State::Get().Record(data, data_size);
-  const CK_RV rv = real.C_Encrypt(session, data, data_size, out, out_size);
-  if (rv == CKR_OK) State::Get().Record(out, *out_size);
-  return rv;
-}
-
-CK_RV Decrypt(CK_SESSION_HANDLE session, unsigned char* data, CK_ULONG data_size,
-              unsigned char* out, CK_ULONG* out_size) {
-  State::Get().Record(data, data_size);
-  const CK_RV rv = real.C_Decrypt(session, data, data_size, out, out_size);
-  if (rv == CKR_OK) State::Get().Record(out, *out_size);
-  return rv;
-}
-
 CK_RV GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_ATTRIBUTE* attributes,
                   CK_ULONG count, CK_OBJECT_HANDLE* key) {
+  RecordMechanism(mechanism);
+  RecordAttributes(attributes, count);
   const CK_RV rv = real.C_GenerateKey(session, mechanism, attributes, count, key);
   if (State::Get().Vanishes() && rv == CKR_OK) real.C_DestroyObject(session, *key);
   return rv;
 }
 
+CK_RV GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism,
+                      CK_ATTRIBUTE* public_attributes, CK_ULONG public_count,
+                      CK_ATTRIBUTE* private_attributes, CK_ULONG private_count,
+                      CK_OBJECT_HANDLE* public_key, CK_OBJECT_HANDLE* private_key) {
+  RecordMechanism(mechanism);
+  RecordAttributes(public_attributes, public_count);
+  RecordAttributes(private_attributes, private_count);
+  return real.C_GenerateKeyPair(session, mechanism, public_attributes, public_count,
+                                private_attributes, private_count, public_key, private_key);
+}
+
+CK_RV DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE base_key,
+                CK_ATTRIBUTE* attributes, CK_ULONG count, CK_OBJECT_HANDLE* key) {
+  RecordMechanism(mechanism);
+  RecordAttributes(attributes, count);
+  return real.C_DeriveKey(session, mechanism, base_key, attributes, count, key);
+}
+
 CK_RV WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE wrapping_key,
               CK_OBJECT_HANDLE key, unsigned char* out, CK_ULONG* out_size) {
+  RecordMechanism(mechanism);
   const CK_RV rv = real.C_WrapKey(session, mechanism, wrapping_key, key, out, out_size);
   if (rv == CKR_OK) State::Get().Record(out, *out_size);
   return rv;
@@ -461,7 +558,9 @@ CK_RV WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HAND
 CK_RV UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE unwrapping_key,
                 unsigned char* wrapped, CK_ULONG wrapped_size, CK_ATTRIBUTE* attributes,
                 CK_ULONG count, CK_OBJECT_HANDLE* key) {
+  RecordMechanism(mechanism);
   State::Get().Record(wrapped, wrapped_size);
+  RecordAttributes(attributes, count);
   return real.C_UnwrapKey(session, mechanism, unwrapping_key, wrapped, wrapped_size, attributes,
                           count, key);
 }
@@ -617,9 +716,44 @@ bool LoadRealModule() {
   inner.C_GetMechanismInfo = &GetMechanismInfo;
   inner.C_CreateObject = &CreateObject;
   inner.C_GetAttributeValue = &GetAttributeValue;
-  inner.C_Encrypt = &Encrypt;
-  inner.C_Decrypt = &Decrypt;
+  inner.C_CopyObject = &CopyObject;
+  inner.C_SetAttributeValue = &SetAttributeValue;
+  inner.C_FindObjectsInit = &FindObjectsInit;
+#define HEAR(form, function) inner.function = &form<&CK_FUNCTION_LIST::function>
+  HEAR(Begin, C_EncryptInit);
+  HEAR(InAndOut, C_Encrypt);
+  HEAR(InAndOut, C_EncryptUpdate);
+  HEAR(Out, C_EncryptFinal);
+  HEAR(Begin, C_DecryptInit);
+  HEAR(InAndOut, C_Decrypt);
+  HEAR(InAndOut, C_DecryptUpdate);
+  HEAR(Out, C_DecryptFinal);
+  HEAR(InAndOut, C_Digest);
+  HEAR(In, C_DigestUpdate);
+  HEAR(Out, C_DigestFinal);
+  HEAR(Begin, C_SignInit);
+  HEAR(InAndOut, C_Sign);
+  HEAR(In, C_SignUpdate);
+  HEAR(Out, C_SignFinal);
+  HEAR(Begin, C_SignRecoverInit);
+  HEAR(InAndOut, C_SignRecover);
+  HEAR(Begin, C_VerifyInit);
+  HEAR(InTwice, C_Verify);
+  HEAR(In, C_VerifyUpdate);
+  HEAR(In, C_VerifyFinal);
+  HEAR(Begin, C_VerifyRecoverInit);
+  HEAR(InAndOut, C_VerifyRecover);
+  HEAR(InAndOut, C_DigestEncryptUpdate);
+  HEAR(InAndOut, C_DecryptDigestUpdate);
+  HEAR(InAndOut, C_SignEncryptUpdate);
+  HEAR(InAndOut, C_DecryptVerifyUpdate);
+  HEAR(Out, C_GetOperationState);
+  HEAR(In, C_SeedRandom);
+#undef HEAR
+  inner.C_DigestInit = &DigestInit;
   inner.C_GenerateKey = &GenerateKey;
+  inner.C_GenerateKeyPair = &GenerateKeyPair;
+  inner.C_DeriveKey = &DeriveKey;
   inner.C_WrapKey = &WrapKey;
   inner.C_UnwrapKey = &UnwrapKey;
   inner.C_GenerateRandom = &GenerateRandom;
