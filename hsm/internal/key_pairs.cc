@@ -178,6 +178,7 @@ absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToUse(Session& session, CK_OBJE
                                                        absl::string_view id) {
   return session.UnwrapKey(wrap_key, wrapped,
                            UnwrappedTemplate(spec)
+                               .AddBytes(CKA_LABEL, absl::string_view("strongroom-opened"))
                                .AddBytes(CKA_ID, id)
                                .AddBool(CKA_EXTRACTABLE, false)
                                .AddBool(CKA_SIGN, true)

@@ -447,7 +447,88 @@ TEST_F(PrivateKeyTest, WhatWasTamperedWithDoesNotOpen) {
   ExpectSessionObjects(0);
 }
 
-class LanesOfOpenedKeysTest : public TokenFixture {};
+class LanesOfOpenedKeysTest : public TokenFixture {
+ protected:
+  // A token with two lanes and an opened key.
+  void OpenOnTwoLanes() {
+    ASSERT_OK_AND_ASSIGN(token_, Open(2));
+    ASSERT_OK_AND_ASSIGN(const NewVersionKeys keys, token_->CreateVersionKeys(Id(1), kNoDeadline));
+    ASSERT_OK_AND_ASSIGN(
+        const WrappedKeyPair pair,
+        token_->GenerateWrappedKeyPair(keys.keys, PairSpec::kEcP256, false, kNoDeadline));
+    ASSERT_OK_AND_ASSIGN(key_, token_->OpenPrivateKey(keys.keys, pair.wrapped_private_key,
+                                                      PairSpec::kEcP256, kNoDeadline));
+  }
+  void TearDown() override {
+    key_.reset();
+    token_.reset();
+  }
+  Token& token() { return *token_; }
+  std::optional<OpenedKey>& key() { return key_; }
+
+  // A lane that the token no longer knows is replaced.
+  void EndOneSession() {
+    ASSERT_OK(faults().Apply("fail C_GenerateRandom CKR_SESSION_HANDLE_INVALID call=1"));
+    uint8_t byte;
+    ASSERT_OK(token_->GenerateRandom(absl::MakeSpan(&byte, 1), kNoDeadline));
+  }
+  // While a call is held in the lane that was free, the other one's session ends.
+  void EndTheOtherSession() {
+    ASSERT_OK_AND_ASSIGN(testing::HoldPoint point, testing::HoldPoint::Create());
+    ASSERT_OK(faults().Apply(absl::StrCat("hold C_GetTokenInfo ", point.path(), " call=1")));
+    std::thread caller([&] { EXPECT_OK(token_->CheckAlive(kNoDeadline)); });
+    EXPECT_OK(point.WaitUntilHeld());
+    EndOneSession();
+    point.Release();
+    caller.join();
+  }
+  size_t SessionObjects() {
+    const absl::StatusOr<RawToken> raw = OpenRaw();
+    EXPECT_OK(raw);
+    return raw.ok() ? raw->CountSessionObjects() : 0;
+  }
+
+ private:
+  std::unique_ptr<Token> token_;
+  std::optional<OpenedKey> key_;
+};
+
+TEST_F(LanesOfOpenedKeysTest, WhatWasSignedWhileASessionEndedIsNotGivenOut) {
+  ASSERT_NO_FATAL_FAILURE(OpenOnTwoLanes());
+  ASSERT_OK_AND_ASSIGN(testing::HoldPoint point, testing::HoldPoint::Create());
+  ASSERT_OK(faults().Apply(absl::StrCat("hold C_SignInit ", point.path(), " call=1")));
+  absl::Status status;
+  const std::string digest = testing::DigestOf("SHA256", "message");
+  std::thread caller([&] {
+    status = token()
+                 .SignDigest(*key(), Hash::kSha256, RsaPadding::kPss, Bytes(digest), kNoDeadline)
+                 .status();
+  });
+  EXPECT_OK(point.WaitUntilHeld());
+  EndOneSession();
+  point.Release();
+  caller.join();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(LanesOfOpenedKeysTest, KeyWhoseSessionLivesIsDestroyedAfterAnotherOneEnded) {
+  ASSERT_NO_FATAL_FAILURE(OpenOnTwoLanes());
+  ASSERT_NO_FATAL_FAILURE(EndTheOtherSession());
+  ASSERT_EQ(SessionObjects(), 1u);
+  key().reset();
+  EXPECT_EQ(SessionObjects(), 0u);
+}
+
+// The token may have given the handle to an object that is not ours to destroy.
+TEST_F(LanesOfOpenedKeysTest, ObjectOfAnotherIdIsNotDestroyedInTheKeysPlace) {
+  ASSERT_NO_FATAL_FAILURE(OpenOnTwoLanes());
+  ASSERT_NO_FATAL_FAILURE(EndTheOtherSession());
+  ASSERT_OK(faults().Apply("attribute strongroom-opened CKA_ID 00"));
+  const uint64_t destroyed = faults().Calls("C_DestroyObject");
+  key().reset();
+  EXPECT_EQ(faults().Calls("C_DestroyObject"), destroyed);
+  EXPECT_EQ(SessionObjects(), 1u);
+}
 
 TEST_F(LanesOfOpenedKeysTest, KeyIsUsedFromAllLanesAtOnce) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Token> token, Open(3));

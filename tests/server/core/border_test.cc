@@ -144,7 +144,8 @@ TEST_F(BorderTest, PrivateKeyIsNeverHeardInTheClear) {
     ASSERT_OK_AND_ASSIGN(const ReEncrypted moved,
                          data_keys().ReEncrypt(pair.sealed.blob, unbound, std::nullopt,
                                                {.key = other_key()}, kNoDeadline));
-    ASSERT_OK(ring().DescribeKey(key()));
+    ASSERT_OK(ring().Describe(key()));
+    ASSERT_OK(ring().ListKeys({}, std::nullopt, 10));
     ASSERT_OK(ring().ListKeyVersions(key(), 0, 10));
     const std::string heard = Heard();
 

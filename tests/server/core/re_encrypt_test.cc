@@ -132,9 +132,9 @@ TEST_F(ReEncryptTest, GenuineBlobOfAnotherKeyIsAnIncorrectKey) {
 TEST_F(ReEncryptTest, DisabledKeyOnEitherSideRefuses) {
   for (const std::string& blob : Blobs({})) {
     for (const KeyId& disabled : {key(), other_key()}) {
-      SetState(disabled, store::KeyState::kDisabled);
+      Disable(disabled);
       EXPECT_THAT(ReEncrypt(blob, {}, {.key = other_key()}), FailsWith(Reason::kDisabled));
-      SetState(disabled, store::KeyState::kEnabled);
+      Enable(disabled);
     }
   }
 }
