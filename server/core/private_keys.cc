@@ -50,34 +50,52 @@ const EVP_MD* DigestOf(hsm::Hash hash) {
   return EVP_sha512();
 }
 
-// What is signed: the digest of the message, or the message if it is one.
+size_t DigestBytes(hsm::Hash hash) { return static_cast<size_t>(EVP_MD_get_size(DigestOf(hash))); }
+
+// What is signed, of a request that was checked: the digest of the message, or the message if it is
+// one.
 absl::StatusOr<std::string> DigestToSign(const SigningRequest& request) {
-  constexpr char kField[] = "message";
-  // Collisions of SHA-1 are found; a signature of one text would be another one's (SP 800-131A).
-  if (request.hash == hsm::Hash::kSha1) {
-    return Invalid("signing_algorithm", "SHA-1 is not for signatures; use SHA-256 or longer");
-  }
-  const EVP_MD* const md = DigestOf(request.hash);
-  const size_t digest_bytes = static_cast<size_t>(EVP_MD_get_size(md));
-  const size_t size = request.message.size();
-  if (request.is_digest) {
-    if (size != digest_bytes) {
-      return Invalid(kField, absl::StrCat("a digest of the signing algorithm's hash has ",
-                                          digest_bytes, " bytes; this one has ", size));
-    }
-    return std::string(request.message);
-  }
-  if (size == 0 || size > PrivateKeys::kMaxMessageBytes) {
-    return Invalid(kField,
-                   absl::StrCat("has ", size, " bytes; give 1 to ", PrivateKeys::kMaxMessageBytes,
-                                ", or the digest of a longer message"));
-  }
-  std::string digest(digest_bytes, '\0');
-  if (EVP_Digest(request.message.data(), size, reinterpret_cast<unsigned char*>(digest.data()),
-                 nullptr, md, nullptr) != 1) {
+  if (request.is_digest) return std::string(request.message);
+  std::string digest(DigestBytes(request.hash), '\0');
+  if (EVP_Digest(request.message.data(), request.message.size(),
+                 reinterpret_cast<unsigned char*>(digest.data()), nullptr, DigestOf(request.hash),
+                 nullptr) != 1) {
     return MakeInternalFailure("cannot compute a digest");
   }
   return digest;
+}
+
+// Whether a private key of this kind can be used so.
+absl::Status CheckScheme(SignatureScheme scheme, hsm::PairSpec spec) {
+  const bool ecdsa = scheme == SignatureScheme::kEcdsa;
+  if (IsRsa(spec) != ecdsa) return absl::OkStatus();
+  return Invalid("signing_algorithm",
+                 ecdsa ? "ECDSA is for curves, and the private key is of RSA"
+                       : "RSA does not sign with a private key of a curve; use ECDSA");
+}
+
+absl::Status CheckDecrypts(hsm::PairSpec spec) {
+  if (IsRsa(spec)) return absl::OkStatus();
+  return Invalid(kBlobField, "holds a private key of a curve; only those of RSA decrypt");
+}
+
+// The point of the other side's key.
+absl::StatusOr<std::string> PeerPoint(absl::string_view public_key, hsm::PairSpec spec) {
+  if (IsRsa(spec)) {
+    return Invalid(kBlobField, "holds a private key of RSA; only those of a curve derive");
+  }
+  return ParsePeerKey("public_key", public_key, spec);
+}
+
+absl::StatusOr<hsm::PairSpec> PairSpecOf(const BlobHeader& header) {
+  if (header.pair_spec.has_value()) return *header.pair_spec;
+  return Invalid(kBlobField, "holds no private key; give that of a data key pair");
+}
+
+absl::StatusOr<hsm::PairSpec> PairSpecOf(absl::string_view blob) {
+  const std::optional<ParsedBlob> parsed = ParseBlob(blob);
+  if (!parsed.has_value()) return InvalidCiphertext();
+  return PairSpecOf(parsed->header);
 }
 
 struct SignatureFree {
@@ -132,12 +150,11 @@ absl::StatusOr<OpenedKeys::Entry> PrivateKeys::Open(const SealedPrivateKey& key,
   if (key.expected_key.has_value() && *key.expected_key != header.key_id) {
     return IncorrectKey(*key.expected_key);
   }
-  if (!header.pair_spec.has_value()) {
-    return Invalid(kBlobField, "holds no private key; give that of a data key pair");
-  }
-  if (absl::Status status = check(*header.pair_spec); !status.ok()) return status;
+  absl::StatusOr<hsm::PairSpec> spec = PairSpecOf(header);
+  if (!spec.ok()) return spec.status();
+  if (absl::Status status = check(*spec); !status.ok()) return status;
   absl::StatusOr<hsm::OpenedKey> opened = token_.OpenPrivateKey(
-      unsealed->version.keys, unsealed->content.ExposeSecretAsText(), *header.pair_spec, deadline);
+      unsealed->version.keys, unsealed->content.ExposeSecretAsText(), *spec, deadline);
   if (!opened.ok()) return FromToken(opened.status());
   return std::make_shared<const OpenedPrivateKey>(
       OpenedPrivateKey{header.key_id, header.key_version_id, *std::move(opened)});
@@ -168,17 +185,46 @@ absl::StatusOr<UsedKey> PrivateKeys::WithKey(const SealedPrivateKey& key, Deadli
   return FromToken(absl::UnavailableError(lost.message()));
 }
 
+absl::Status PrivateKeys::CheckSigning(const SigningRequest& request) {
+  constexpr char kField[] = "message";
+  // Collisions of SHA-1 are found; a signature of one text would be another one's (SP 800-131A).
+  if (request.hash == hsm::Hash::kSha1) {
+    return Invalid("signing_algorithm", "SHA-1 is not for signatures; use SHA-256 or longer");
+  }
+  const size_t size = request.message.size();
+  if (request.is_digest && size != DigestBytes(request.hash)) {
+    return Invalid(kField, absl::StrCat("a digest of the signing algorithm's hash has ",
+                                        DigestBytes(request.hash), " bytes; this one has ", size));
+  }
+  if (size == 0 || size > kMaxMessageBytes) {
+    return Invalid(kField, absl::StrCat("has ", size, " bytes; give 1 to ", kMaxMessageBytes,
+                                        ", or the digest of a longer message"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrivateKeys::RehearseSigning(absl::string_view blob, const SigningRequest& request) {
+  absl::StatusOr<hsm::PairSpec> spec = PairSpecOf(blob);
+  return spec.ok() ? CheckScheme(request.scheme, *spec) : spec.status();
+}
+
+absl::Status PrivateKeys::RehearseDecryption(absl::string_view blob) {
+  absl::StatusOr<hsm::PairSpec> spec = PairSpecOf(blob);
+  return spec.ok() ? CheckDecrypts(*spec) : spec.status();
+}
+
+absl::Status PrivateKeys::RehearseDerivation(absl::string_view blob, absl::string_view public_key) {
+  absl::StatusOr<hsm::PairSpec> spec = PairSpecOf(blob);
+  return spec.ok() ? PeerPoint(public_key, *spec).status() : spec.status();
+}
+
 absl::StatusOr<Signed> PrivateKeys::Sign(const SealedPrivateKey& key, const SigningRequest& request,
                                          Deadline deadline) {
+  if (absl::Status status = CheckSigning(request); !status.ok()) return status;
   absl::StatusOr<std::string> digest = DigestToSign(request);
   if (!digest.ok()) return digest.status();
   const bool ecdsa = request.scheme == SignatureScheme::kEcdsa;
-  const Check check = [&](hsm::PairSpec spec) {
-    if (IsRsa(spec) != ecdsa) return absl::OkStatus();
-    return Invalid("signing_algorithm",
-                   ecdsa ? "ECDSA is for curves, and the private key is of RSA"
-                         : "RSA does not sign with a private key of a curve; use ECDSA");
-  };
+  const Check check = [&](hsm::PairSpec spec) { return CheckScheme(request.scheme, spec); };
   const hsm::RsaPadding padding = request.scheme == SignatureScheme::kRsaPss
                                       ? hsm::RsaPadding::kPss
                                       : hsm::RsaPadding::kPkcs1V15;
@@ -201,10 +247,6 @@ absl::StatusOr<Signed> PrivateKeys::Sign(const SealedPrivateKey& key, const Sign
 
 absl::StatusOr<UsedResult> PrivateKeys::Decrypt(const SealedPrivateKey& key, hsm::Hash hash,
                                                 absl::string_view ciphertext, Deadline deadline) {
-  const Check check = [](hsm::PairSpec spec) {
-    if (IsRsa(spec)) return absl::OkStatus();
-    return Invalid(kBlobField, "holds a private key of a curve; only those of RSA decrypt");
-  };
   SecretBytes plaintext;
   const Use use = [&](const hsm::OpenedKey& opened) {
     absl::StatusOr<SecretBytes> decrypted = token_.DecryptOaep(opened, hash, ciphertext, deadline);
@@ -217,7 +259,7 @@ absl::StatusOr<UsedResult> PrivateKeys::Decrypt(const SealedPrivateKey& key, hsm
     }
     return ForCaller(decrypted.status());
   };
-  absl::StatusOr<UsedKey> used = WithKey(key, deadline, check, use);
+  absl::StatusOr<UsedKey> used = WithKey(key, deadline, &CheckDecrypts, use);
   if (!used.ok()) return used.status();
   return UsedResult{*used, std::move(plaintext)};
 }
@@ -227,10 +269,7 @@ absl::StatusOr<UsedResult> PrivateKeys::DeriveSharedSecret(const SealedPrivateKe
                                                            Deadline deadline) {
   std::string point;
   const Check check = [&](hsm::PairSpec spec) {
-    if (IsRsa(spec)) {
-      return Invalid(kBlobField, "holds a private key of RSA; only those of a curve derive");
-    }
-    absl::StatusOr<std::string> parsed = ParsePeerKey("public_key", public_key, spec);
+    absl::StatusOr<std::string> parsed = PeerPoint(public_key, spec);
     if (parsed.ok()) point = *std::move(parsed);
     return parsed.status();
   };

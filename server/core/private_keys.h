@@ -99,6 +99,14 @@ class PrivateKeys {
   absl::StatusOr<UsedResult> DeriveSharedSecret(const SealedPrivateKey& key,
                                                 absl::string_view public_key, Deadline deadline);
 
+  // What can be told without the key. Of the request alone: the errors of Sign for its message.
+  static absl::Status CheckSigning(const SigningRequest& request);
+  // Of what a blob says that it holds, which nobody has checked: that this is no private key, or
+  // not one for this. InvalidCiphertext if it is no blob.
+  static absl::Status RehearseSigning(absl::string_view blob, const SigningRequest& request);
+  static absl::Status RehearseDecryption(absl::string_view blob);
+  static absl::Status RehearseDerivation(absl::string_view blob, absl::string_view public_key);
+
   // Closes the opened keys whose time is up. To be called now and then.
   void CloseExpired() { opened_.DropExpired(); }
 

@@ -261,7 +261,11 @@ class KmsFace final : public Base {
           STRONGROOM_ASSIGN_OR_RETURN(const core::SigningRequest signing, DecodeSigning(q));
           call.target = NameOf(q.signing_algorithm());
           STRONGROOM_ASSIGN_OR_RETURN(const PrivateKeyUse use, AuthorizePrivateKey(q, call));
-          if (call.dry_run) return RehearseUse(use, call);
+          if (call.dry_run) {
+            STRONGROOM_RETURN_IF_ERROR(
+                data_keys_.RehearseOpening(use.blob, use.expected_key, call.deadline));
+            return core::PrivateKeys::RehearseSigning(use.blob, signing);
+          }
           STRONGROOM_ASSIGN_OR_RETURN(core::Signed done,
                                       private_keys_.Sign(use.key(), signing, call.deadline));
           SetKey(done.key.key_id, done.key.key_version_id, call, a);
@@ -283,7 +287,11 @@ class KmsFace final : public Base {
                                       DecodeOaepHash(q.decryption_algorithm()));
           call.target = NameOf(q.decryption_algorithm());
           STRONGROOM_ASSIGN_OR_RETURN(const PrivateKeyUse use, AuthorizePrivateKey(q, call));
-          if (call.dry_run) return RehearseUse(use, call);
+          if (call.dry_run) {
+            STRONGROOM_RETURN_IF_ERROR(
+                data_keys_.RehearseOpening(use.blob, use.expected_key, call.deadline));
+            return core::PrivateKeys::RehearseDecryption(use.blob);
+          }
           STRONGROOM_ASSIGN_OR_RETURN(
               const core::UsedResult done,
               private_keys_.Decrypt(use.key(), hash, q.ciphertext(), call.deadline));
@@ -302,7 +310,11 @@ class KmsFace final : public Base {
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
           if (q.public_key().empty()) return core::MissingParameter("public_key");
           STRONGROOM_ASSIGN_OR_RETURN(const PrivateKeyUse use, AuthorizePrivateKey(q, call));
-          if (call.dry_run) return RehearseUse(use, call);
+          if (call.dry_run) {
+            STRONGROOM_RETURN_IF_ERROR(
+                data_keys_.RehearseOpening(use.blob, use.expected_key, call.deadline));
+            return core::PrivateKeys::RehearseDerivation(use.blob, q.public_key());
+          }
           STRONGROOM_ASSIGN_OR_RETURN(
               const core::UsedResult done,
               private_keys_.DeriveSharedSecret(use.key(), q.public_key(), call.deadline));
@@ -377,10 +389,6 @@ class KmsFace final : public Base {
     STRONGROOM_ASSIGN_OR_RETURN(const std::optional<KeyId> expected_key,
                                 call.AuthorizeOpening(blob, expected));
     return PrivateKeyUse{blob, std::move(binding), expected_key};
-  }
-
-  absl::Status RehearseUse(const PrivateKeyUse& use, const gate::Call& call) {
-    return data_keys_.RehearseOpening(use.blob, use.expected_key, call.deadline);
   }
 
   // May the caller seal so?

@@ -83,8 +83,10 @@ absl::StatusOr<core::SigningRequest> DecodeSigning(const v1::SignWithDataKeyPair
   STRONGROOM_ASSIGN_OR_RETURN(const bool is_digest, IsDigest(request.message_type()));
   STRONGROOM_ASSIGN_OR_RETURN(const core::EcdsaFormat format,
                               DecodeFormat(request.ecdsa_signature_format()));
-  return core::SigningRequest{algorithm.first, algorithm.second, request.message(), is_digest,
-                              format};
+  const core::SigningRequest signing = {algorithm.first, algorithm.second, request.message(),
+                                        is_digest, format};
+  STRONGROOM_RETURN_IF_ERROR(core::PrivateKeys::CheckSigning(signing));
+  return signing;
 }
 
 absl::StatusOr<Hash> DecodeOaepHash(v1::AsymmetricDecryptionAlgorithm algorithm) {

@@ -37,6 +37,29 @@ def everything(client, key):
         (keys.ListKeyVersions, key_pb.ListKeyVersionsRequest(key_id=key)),
         (keys.EnableKey, key_pb.EnableKeyRequest(key_id=key)),
         (keys.DisableKey, key_pb.DisableKeyRequest(key_id=key)),
+        (keys.UpdateKeyDescription, key_pb.UpdateKeyDescriptionRequest(key_id=key)),
+        (keys.TagKey, key_pb.TagKeyRequest(key_id=key, tags={"a": "b"})),
+        (keys.UntagKey, key_pb.UntagKeyRequest(key_id=key, tag_names=["a"])),
+        (
+            keys.UpdateRotationPolicy,
+            key_pb.UpdateRotationPolicyRequest(key_id=key, rotation_period_days=1),
+        ),
+        (keys.ScheduleKeyDeletion, key_pb.ScheduleKeyDeletionRequest(key_id=key)),
+        (keys.CancelKeyDeletion, key_pb.CancelKeyDeletionRequest(key_id=key)),
+        (
+            keys.GetParametersForImport,
+            key_pb.GetParametersForImportRequest(key_id=key, wrapping_algorithm=2),
+        ),
+        (
+            keys.ImportKeyMaterial,
+            key_pb.ImportKeyMaterialRequest(
+                key_id=key, import_token=b"x", encrypted_key_material=b"x"
+            ),
+        ),
+        (
+            keys.DeleteImportedKeyMaterial,
+            key_pb.DeleteImportedKeyMaterialRequest(key_id=key),
+        ),
         (keys.CreateAlias, key_pb.CreateAliasRequest(alias_name="alias/new", key_id=key)),
         (keys.UpdateAlias, key_pb.UpdateAliasRequest(alias_name="alias/there", key_id=key)),
         (keys.DeleteAlias, key_pb.DeleteAliasRequest(alias_name="alias/there")),
@@ -63,7 +86,24 @@ def test_everything_is_denied_that_is_not_allowed(parties):
     sealed = ENCRYPT.seal(owner, key)
     for call, *arguments in everything(alice, key):
         assert refusal(call, *arguments).reason == "Forbidden.NoPermission", arguments
-    assert refusal(KMS_DECRYPT.open, alice, sealed).reason == "Forbidden.NoPermission"
+    kms = alice.kms
+    pair = {"private_key_ciphertext_blob": operation("kms-GenerateDataKeyPair").seal(owner, key).blob}
+    for call, *arguments in (
+        (KMS_DECRYPT.open, alice, sealed),
+        (alice.re_encrypt, sealed.blob, key),
+        (
+            kms.SignWithDataKeyPair,
+            kms_pb.SignWithDataKeyPairRequest(**pair, message=b"x", signing_algorithm=7),
+        ),
+        (
+            kms.DecryptWithDataKeyPair,
+            kms_pb.DecryptWithDataKeyPairRequest(
+                **pair, ciphertext=b"x", decryption_algorithm=2
+            ),
+        ),
+        (kms.DeriveSharedSecret, kms_pb.DeriveSharedSecretRequest(**pair, public_key=b"x")),
+    ):
+        assert refusal(call, *arguments).reason == "Forbidden.NoPermission", arguments
 
 
 def test_health_and_reflection_need_no_permission(parties):

@@ -13,11 +13,12 @@ from strongroom.v1 import authority_pb2 as authority_pb
 from strongroom.v1 import key_management_service_pb2 as key_pb
 from strongroom.v1 import key_management_service_pb2_grpc as key_grpc
 from strongroom.v1 import kms_instance_service_pb2_grpc as instance_grpc
+from strongroom.v1 import kms_service_pb2 as kms_pb
 from strongroom.v1 import kms_service_pb2_grpc as kms_grpc
 
 _TIMEOUT = 60  # seconds, of calls that say nothing of it
 
-_SECRET_FIELDS = ("plaintext", "Plaintext", "PrivateKeyPlaintext", "Random")
+_SECRET_FIELDS = ("plaintext", "shared_secret", "Plaintext", "PrivateKeyPlaintext", "Random")
 
 SERVICES = (
     "strongroom.v1.KmsService",
@@ -98,9 +99,10 @@ class Client:
 
     # What many tests do on the way to their point.
 
-    def create_key(self, description=""):
+    def create_key(self, description="", **fields):
         """A new key's id."""
-        return self.keys.CreateKey(key_pb.CreateKeyRequest(description=description)).key.key_id
+        request = key_pb.CreateKeyRequest(description=description, **fields)
+        return self.keys.CreateKey(request).key.key_id
 
     def describe(self, key):
         """A key, as DescribeKey has it."""
@@ -118,6 +120,46 @@ class Client:
     def disable(self, key):
         """Disables a key."""
         return self.keys.DisableKey(key_pb.DisableKeyRequest(key_id=key)).key
+
+    def versions(self, key):
+        """A key's versions, oldest first."""
+        request = key_pb.ListKeyVersionsRequest(key_id=key, page_size=1000)
+        return list(self.keys.ListKeyVersions(request).key_versions)
+
+    def tag(self, key, tags):
+        """Gives a key tags."""
+        return self.keys.TagKey(key_pb.TagKeyRequest(key_id=key, tags=tags)).key
+
+    def untag(self, key, *names):
+        """Takes tags from a key."""
+        return self.keys.UntagKey(key_pb.UntagKeyRequest(key_id=key, tag_names=names)).key
+
+    def set_rotation(self, key, days=None):
+        """Says how often a key rotates by time."""
+        request = key_pb.UpdateRotationPolicyRequest(key_id=key, rotation_period_days=days)
+        return self.keys.UpdateRotationPolicy(request).key
+
+    def schedule_deletion(self, key, days=0):
+        """Has a key destroyed some day."""
+        request = key_pb.ScheduleKeyDeletionRequest(key_id=key, pending_window_days=days)
+        return self.keys.ScheduleKeyDeletion(request).key
+
+    def cancel_deletion(self, key):
+        """Keeps a key from being destroyed."""
+        request = key_pb.CancelKeyDeletionRequest(key_id=key)
+        return self.keys.CancelKeyDeletion(request).key
+
+    def re_encrypt(self, blob, destination, context=None, to_context=None, **fields):
+        """The answer of ReEncrypt."""
+        return self.kms.ReEncrypt(
+            kms_pb.ReEncryptRequest(
+                ciphertext_blob=blob,
+                source_encryption_context=context,
+                destination_key_id=destination,
+                destination_encryption_context=to_context,
+                **fields,
+            )
+        )
 
     def create_alias(self, alias, key):
         """Gives a key a name."""

@@ -3,6 +3,7 @@
 import base64
 import re
 import subprocess
+import tempfile
 import textwrap
 
 # Spec -> what `openssl pkey -text` calls it.
@@ -55,3 +56,35 @@ def check_pair(spec, key_format, private_key, public_key):
     described = run("pkey", "-pubin", "-inform", "DER", "-noout", "-text", stdin=public_key)
     for expected in DESCRIPTIONS[spec]:
         assert expected in described.decode()
+
+
+def pkeyutl(*arguments, options=(), **files):
+    """`openssl pkeyutl`, with files for the options that take one: inkey=b"...", in_=b"..."."""
+    with tempfile.TemporaryDirectory() as directory:
+        for number, (name, content) in enumerate(files.items()):
+            path = f"{directory}/{number}"
+            with open(path, "wb") as file:
+                file.write(content)
+            arguments += (f"-{name.rstrip('_')}", path)
+        for option in options:
+            arguments += ("-pkeyopt", option)
+        return run("pkeyutl", *arguments)
+
+
+def encrypt_oaep(public_key, plaintext, digest):
+    """RSAES-OAEP under a public key (SubjectPublicKeyInfo, DER)."""
+    options = ("rsa_padding_mode:oaep", f"rsa_oaep_md:{digest}", f"rsa_mgf1_md:{digest}")
+    pem = to_pem("PUBLIC KEY", public_key)
+    return pkeyutl("-encrypt", "-pubin", options=options, inkey=pem, in_=plaintext)
+
+
+def verify(public_key, scheme, digest_name, digest, signature):
+    """Checks a signature of a digest: scheme is "PKCS1_V1_5", "PSS" or "ECDSA"."""
+    options = [f"digest:{digest_name}"]
+    if scheme != "ECDSA":
+        options.append("rsa_padding_mode:" + ("pss" if scheme == "PSS" else "pkcs1"))
+    if scheme == "PSS":
+        options += ["rsa_pss_saltlen:digest", f"rsa_mgf1_md:{digest_name}"]
+    pem = to_pem("PUBLIC KEY", public_key)
+    said = pkeyutl("-verify", "-pubin", options=options, inkey=pem, in_=digest, sigfile=signature)
+    assert b"Signature Verified Successfully" in said

@@ -24,6 +24,7 @@ REASONS = {
     "Forbidden.KeyNotFound": (grpc.StatusCode.NOT_FOUND, 404),
     "Forbidden.AliasNotFound": (grpc.StatusCode.NOT_FOUND, 404),
     "Rejected.Disabled": (grpc.StatusCode.FAILED_PRECONDITION, 409),
+    "Rejected.PendingDeletion": (grpc.StatusCode.FAILED_PRECONDITION, 409),
     "DryRunOperationError": (grpc.StatusCode.FAILED_PRECONDITION, 409),
     "Rejected.LimitExceeded": (grpc.StatusCode.RESOURCE_EXHAUSTED, 400),
     "Rejected.Throttling": (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),

@@ -51,6 +51,7 @@ constexpr char kVersion[] = "2ab1a983-7072-4bbc-a582-584b5bd8c002";
 
 constexpr Operation kEncrypt("KmsService.Encrypt");
 constexpr Operation kDecrypt("KmsService.Decrypt");
+constexpr Operation kReEncrypt("KmsService.ReEncrypt");
 constexpr Operation kPairs("KmsService.GenerateDataKeyPair");
 constexpr Operation kRandom("KmsService.GenerateRandom");
 constexpr Operation kCreateGrant("KeyManagementService.CreateGrant");
@@ -426,6 +427,150 @@ TEST_F(GateTest, OpeningTellsOfAbsentKeysOnlyThoseWhoMayKnow) {
   for (const char* no_blob : {"", "no blob"}) {
     EXPECT_EQ(open(Begin(kDecrypt), no_blob), core::InvalidCiphertext());
   }
+}
+
+TEST_F(GateTest, ReEncryptingNeedsBothPermissionsEachForItsKey) {
+  const KeyId destination = CreateKey();
+  const std::string blob = Seal(key(), "plaintext").blob;
+  struct Case {
+    std::vector<std::string> source, destination;
+    // Empty if both are permitted.
+    std::string denied;
+  };
+  const std::string from = key().ToString();
+  const std::string to = destination.ToString();
+  const Case cases[] = {
+      {{"ReEncryptFrom"}, {"ReEncryptTo"}, ""},
+      {{"group:open"}, {"group:seal"}, ""},
+      {{"ReEncryptFrom"}, {"ReEncryptFrom"}, to},
+      {{"ReEncryptTo"}, {"ReEncryptTo"}, from},
+      // For the wrong key each.
+      {{"ReEncryptTo"}, {"ReEncryptFrom"}, from},
+      {{"group:seal", "Decrypt"}, {"group:use"}, from},
+      {{"group:use"}, {"group:open", "Encrypt", "GenerateDataKey"}, to},
+  };
+  for (const Case& one : cases) {
+    const auto put = [&](const KeyId& id, const std::vector<std::string>& operations) {
+      EXPECT_OK(authority().PutKeyPolicy(
+          "root", id, MakePolicy({{.principals = {"orders"}, .operations = operations}}),
+          kNoDeadline));
+    };
+    put(key(), one.source);
+    put(destination, one.destination);
+    const std::unique_ptr<Call> call = Begin(kReEncrypt);
+    const absl::Status status = Run(*call, [&](Call& passed) {
+      const absl::StatusOr<ReEncryptionPermit> permit =
+          passed.AuthorizeReEncryption(blob, std::nullopt, destination, {});
+      if (!permit.ok()) return permit.status();
+      EXPECT_EQ(permit->expected_source, std::nullopt);
+      EXPECT_EQ(permit->destination, destination);
+      return absl::OkStatus();
+    });
+    EXPECT_EQ(RecordOf(*call)["key_id"], one.denied.empty() ? to : one.denied);
+    if (one.denied.empty()) {
+      EXPECT_OK(status);
+      EXPECT_EQ(RecordOf(*call)["target"], absl::StrCat("from ", from));
+    } else {
+      EXPECT_THAT(status, FailsWith(Reason::kNoPermission));
+      ExpectRecorded(*call, "denied", "Forbidden.NoPermission");
+    }
+  }
+}
+
+TEST_F(GateTest, ReEncryptingIsPermittedByEachHalfsOwnContext) {
+  const KeyId destination = CreateKey();
+  const std::string blob = Seal(key(), "plaintext").blob;
+  const auto put = [&](const KeyId& id, const std::string& operation, const std::string& tenant) {
+    EXPECT_OK(authority().PutKeyPolicy("root", id,
+                                       MakePolicy({{.principals = {"orders"},
+                                                    .operations = {operation},
+                                                    .conditions = {.equals = {{"t", tenant}}}}}),
+                                       kNoDeadline));
+  };
+  put(key(), "ReEncryptFrom", "old");
+  put(destination, "ReEncryptTo", "new");
+  const auto run = [&](const EncryptionContext& source, const std::string& source_aad,
+                       const EncryptionContext& new_context) {
+    const std::unique_ptr<Call> call = Begin(kReEncrypt);
+    absl::Status status = Run(*call, [&](Call& passed) {
+      passed.encryption_context = source;
+      passed.aad = source_aad;
+      return passed.AuthorizeReEncryption(blob, std::nullopt, destination, new_context).status();
+    });
+    // The record has the source's.
+    EXPECT_EQ(RecordOf(*call).value("context", Json::object()), Json(source));
+    return status;
+  };
+  const EncryptionContext old_one = {{"t", "old"}};
+  const EncryptionContext new_one = {{"t", "new"}};
+  EXPECT_OK(run(old_one, "", new_one));
+  EXPECT_THAT(run(new_one, "", old_one), FailsWith(Reason::kNoPermission));
+  EXPECT_THAT(run(old_one, "", old_one), FailsWith(Reason::kNoPermission));
+  EXPECT_THAT(run(new_one, "", new_one), FailsWith(Reason::kNoPermission));
+  EXPECT_THAT(run(old_one, "", {}), FailsWith(Reason::kNoPermission));
+  EXPECT_THAT(run(old_one, "aad", new_one), FailsWith(Reason::kNoPermission));
+}
+
+TEST_F(GateTest, ReEncryptingTellsOfAbsentKeysOnlyThoseWhoMayKnow) {
+  const KeyId forbidden = CreateKey();
+  const KeyId absent = KeyId::FromRandom({7});
+  const std::string mine = Seal(key(), "plaintext").blob;
+  std::string lost = mine;
+  const size_t at = lost.find(std::string(key().bytes().begin(), key().bytes().end()));
+  ASSERT_NE(at, std::string::npos);
+  std::copy(absent.bytes().begin(), absent.bytes().end(), lost.begin() + at);
+  const auto run = [&](std::unique_ptr<Call> call, const std::string& blob,
+                       const std::optional<core::KeyReference>& expected,
+                       const core::KeyReference& destination) {
+    return Run(*call, [&](Call& passed) {
+      return passed.AuthorizeReEncryption(blob, expected, destination, {}).status();
+    });
+  };
+  const auto as_root = [&] { return BeginAsRoot(kReEncrypt); };
+  EXPECT_OK(run(as_root(), mine, key(), forbidden));
+  EXPECT_EQ(run(as_root(), lost, std::nullopt, key()), core::InvalidCiphertext());
+  EXPECT_THAT(run(as_root(), mine, absent, key()), FailsWith(Reason::kKeyNotFound));
+  EXPECT_THAT(run(as_root(), mine, std::nullopt, absent), FailsWith(Reason::kKeyNotFound));
+  const auto as_orders = [&] { return Begin(kReEncrypt); };
+  EXPECT_OK(run(as_orders(), mine, std::nullopt, key()));
+  EXPECT_EQ(run(as_orders(), "no blob", std::nullopt, key()), core::InvalidCiphertext());
+  for (const KeyId& other : {forbidden, absent}) {
+    EXPECT_EQ(run(as_orders(), mine, other, key()), run(as_orders(), mine, forbidden, key()));
+    EXPECT_EQ(run(as_orders(), mine, std::nullopt, other),
+              run(as_orders(), mine, std::nullopt, forbidden));
+    EXPECT_THAT(run(as_orders(), mine, std::nullopt, other), FailsWith(Reason::kNoPermission));
+  }
+  EXPECT_EQ(run(as_orders(), lost, std::nullopt, key()),
+            run(as_orders(), Seal(forbidden, "plaintext").blob, std::nullopt, key()));
+}
+
+TEST_F(GateTest, ReEncryptingRecordsBothGrantsThatAllowedIt) {
+  const KeyId source = CreateKey();
+  const KeyId destination = CreateKey();
+  const auto grant = [&](const KeyId& id, const std::string& operation) {
+    const Demand demand = {kCreateGrant, id};
+    const absl::StatusOr<Permit> permit =
+        authority().Decide({.principal = "root", .demands = {&demand, 1}});
+    EXPECT_OK(permit);
+    const absl::StatusOr<CreatedGrant> created = authority().CreateGrant(
+        *permit, {.grantee = "orders", .operations = {operation}}, kNoDeadline);
+    EXPECT_OK(created);
+    return created->grant->id.ToString();
+  };
+  const std::string from = grant(source, "ReEncryptFrom");
+  const std::string to = grant(destination, "ReEncryptTo");
+  const auto record = [&](const KeyId& one, const KeyId& other) {
+    const std::string blob = Seal(one, "plaintext").blob;
+    const std::unique_ptr<Call> call = Begin(kReEncrypt);
+    EXPECT_OK(Run(*call, [&](Call& passed) {
+      return passed.AuthorizeReEncryption(blob, std::nullopt, other, {}).status();
+    }));
+    return RecordOf(*call);
+  };
+  EXPECT_EQ(record(source, destination)["grant_id"], absl::StrCat(from, ",", to));
+  EXPECT_EQ(record(source, key())["grant_id"], from);
+  EXPECT_EQ(record(key(), destination)["grant_id"], to);
+  EXPECT_FALSE(record(key(), key()).contains("grant_id"));
 }
 
 // --- Rate limits --------------------------------------------------------------------------------
