@@ -19,6 +19,10 @@ class Faults:
         self._directives = self._directory / "faults"
         self._counts = self._directory / "counts"
         self._points = []
+        self.clear()
+
+    def clear(self):
+        """Has the next server to start count its calls, and nothing else."""
         self.set(f"counts {self._counts}")
 
     def set(self, *directives):
@@ -32,7 +36,7 @@ class Faults:
 
     def hold(self, function, when):
         """Makes calls of a PKCS#11 function wait, e.g. hold("C_WrapKey", "call=1")."""
-        point = HoldPoint(self._directory / f"hold-{function}-{when}")
+        point = HoldPoint(self._directory / f"hold-{len(self._points)}-{function}-{when}")
         self._points.append(point)
         self.add(f"hold {function} {point.path} {when}")
         return point

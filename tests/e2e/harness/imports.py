@@ -29,16 +29,16 @@ def parameters_for(client, key, algorithm="RSAES_OAEP_SHA_1", spec="RSA_2048"):
 
 def bring_in(client, key, material, parameters=None, wrapped=None, token=None):
     """The key, after ImportKeyMaterial."""
-    parameters = parameters or parameters_for(client, key)
+    if wrapped is None or token is None:
+        parameters = parameters or parameters_for(client, key)
     if wrapped is None:
         wrapped = openssl.encrypt_oaep(parameters.public_key, material, "sha1")
-    return client.keys.ImportKeyMaterial(
-        key_pb.ImportKeyMaterialRequest(
-            key_id=key,
-            import_token=parameters.import_token if token is None else token,
-            encrypted_key_material=wrapped,
-        )
-    ).key
+    if token is None:
+        token = parameters.import_token
+    request = key_pb.ImportKeyMaterialRequest(
+        key_id=key, import_token=token, encrypted_key_material=wrapped
+    )
+    return client.keys.ImportKeyMaterial(request).key
 
 
 def delete_material(client, key):

@@ -85,6 +85,11 @@ class Server:
         """A client on the socket that add_principal() made."""
         return self.client_at(f"unix:{self.socket_path.with_name(principal)}")
 
+    def set_days_ahead(self, days):
+        """Has the next process see a clock that is some days ahead; how time passes stays."""
+        self.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+        self._command = ["faketime", "-m", "-f", f"+{days}d"] if days else []
+
     def use_faults(self):
         """Puts the fault module before the token; call it before start()."""
         self._faults = Faults(self.directory)

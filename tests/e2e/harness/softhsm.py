@@ -36,6 +36,10 @@ class SoftHsm:
             capture_output=True,
         )
 
+    def objects(self):
+        """How many objects there are in all tokens; SoftHSM keeps each in a file of its own."""
+        return len(list(self.directory.glob("tokens/*/*.object")))
+
     def write_secret(self, name, text):
         """Writes a file (0600) beside the PIN's, and returns its path."""
         path = self.directory / name
