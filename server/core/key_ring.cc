@@ -119,6 +119,12 @@ absl::Status KeyRing::LoadVersions(KeyRingReport& report) {
         AddVersion(version, std::nullopt);
         continue;
       }
+      // Of a key that is on its way out, nobody misses them.
+      if (!keys.ok() && ((*key)->state == store::KeyState::kDestroying ||
+                         ((*key)->state == store::KeyState::kPendingDeletion && imported))) {
+        AddVersion(version, std::nullopt);
+        continue;
+      }
       if (keys.ok() && !imported) {
         keys = absl::FailedPreconditionError(
             "the keys in the token were imported, and the key was generated there");
