@@ -548,17 +548,6 @@ CK_RV GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_ATTRIBU
   return rv;
 }
 
-CK_RV GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism,
-                      CK_ATTRIBUTE* public_attributes, CK_ULONG public_count,
-                      CK_ATTRIBUTE* private_attributes, CK_ULONG private_count,
-                      CK_OBJECT_HANDLE* public_key, CK_OBJECT_HANDLE* private_key) {
-  RecordMechanism(mechanism);
-  RecordAttributes(public_attributes, public_count);
-  RecordAttributes(private_attributes, private_count);
-  return real.C_GenerateKeyPair(session, mechanism, public_attributes, public_count,
-                                private_attributes, private_count, public_key, private_key);
-}
-
 CK_RV DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE base_key,
                 CK_ATTRIBUTE* attributes, CK_ULONG count, CK_OBJECT_HANDLE* key) {
   RecordMechanism(mechanism);
@@ -580,6 +569,9 @@ CK_RV WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HAND
 CK_RV GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_ATTRIBUTE* of_public,
                       CK_ULONG public_count, CK_ATTRIBUTE* of_private, CK_ULONG private_count,
                       CK_OBJECT_HANDLE* public_key, CK_OBJECT_HANDLE* private_key) {
+  RecordMechanism(mechanism);
+  RecordAttributes(of_public, public_count);
+  RecordAttributes(of_private, private_count);
   std::vector<CK_ATTRIBUTE> attributes(of_private, of_private + private_count);
   CK_BBOOL yes = CK_TRUE;
   std::vector<CK_MECHANISM_TYPE> allowed;
