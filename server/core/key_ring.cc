@@ -50,9 +50,7 @@ absl::StatusOr<int> KeyRing::Reap(Deadline deadline) {
       MutexLock lock(making_mu_);
       if (!making_.insert(version.id).second) continue;
     }
-    // The token first: as long as the store remembers the version, this can be done again.
-    absl::Status status = token_.DestroyVersionKeys(version.id.bytes(), deadline);
-    if (status.ok()) status = store_.DropPendingVersion(version.id);
+    absl::Status status = TakeBack(version.id, deadline);
     {
       MutexLock lock(making_mu_);
       making_.erase(version.id);
@@ -63,6 +61,18 @@ absl::StatusOr<int> KeyRing::Reap(Deadline deadline) {
     ++reaped;
   }
   return reaped;
+}
+
+absl::Status KeyRing::TakeBack(const KeyVersionId& version, Deadline deadline) {
+  // Whoever made it may have committed it after it was seen to be pending. From here on nobody
+  // does, for it is claimed.
+  const absl::Status committed = store_.GetKeyVersion(version).status();
+  if (committed.ok()) return absl::NotFoundError("the version is not pending any more");
+  if (!absl::IsNotFound(committed)) return committed;
+  // The token first: as long as the store remembers the version, this can be done again.
+  absl::Status status = token_.DestroyVersionKeys(version.bytes(), deadline);
+  if (!status.ok()) return status;
+  return store_.DropPendingVersion(version);
 }
 
 void KeyRing::AddVersion(const store::KeyVersionRecord& record,
@@ -106,6 +116,12 @@ absl::Status KeyRing::LoadVersions(KeyRingReport& report) {
         // deleted and its deletion.
         status = token_.DestroyVersionKeys(version.id.bytes(), kNoDeadline);
         if (!status.ok()) return status;
+        AddVersion(version, std::nullopt);
+        continue;
+      }
+      // Of a key that is on its way out, nobody misses them.
+      if (!keys.ok() && ((*key)->state == store::KeyState::kDestroying ||
+                         ((*key)->state == store::KeyState::kPendingDeletion && imported))) {
         AddVersion(version, std::nullopt);
         continue;
       }

@@ -185,6 +185,8 @@ class KeyRing {
       : store_(store), token_(token), clock_(clock), limits_(limits) {}
 
   absl::Status LoadVersions(KeyRingReport& report);
+  // A version that was pending and that is in `making_`. NOT_FOUND if it is not pending any more.
+  absl::Status TakeBack(const KeyVersionId& version, Deadline deadline);
   absl::StatusOr<std::shared_ptr<const store::KeyRecord>> FindKey(const KeyId& id)
       ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
   KeyStatus StatusOfKey(const store::KeyRecord& key) ABSL_LOCKS_EXCLUDED(cache_mu_);

@@ -521,6 +521,39 @@ TEST_F(ImportTest, MechanismThatIsNotListedIsUnimplemented) {
   }
 }
 
+// On a token that has what SoftHSM lacks: the fault module lends it.
+TEST_F(ImportTest, OtherAlgorithmsImportTheSameKeys) {
+  ASSERT_OK_AND_ASSIGN(const NewVersionKeys first, Import(Id(7), Material()));
+  for (ImportAlgorithm algorithm : {ImportAlgorithm::kOaepSha256, ImportAlgorithm::kRsaAesSha256}) {
+    SCOPED_TRACE(static_cast<int>(algorithm));
+    faults().Reset();
+    ASSERT_OK(faults().Apply("lend"));
+    ASSERT_OK(faults().Apply("attribute strongroom-import CKA_DECRYPT 00"));
+    ASSERT_OK(faults().Apply(absl::StrCat(
+        "attribute strongroom-import CKA_ALLOWED_MECHANISMS ",
+        algorithm == ImportAlgorithm::kOaepSha256 ? "0900000000000000" : "5410000000000000")));
+    const ObjectId id = Id(static_cast<uint8_t>(101 + static_cast<int>(algorithm)));
+    ASSERT_OK_AND_ASSIGN(const std::string key,
+                         token().CreateImportKey(id, algorithm, 2048, kNoDeadline));
+    ASSERT_OK(token().DestroyVersionKeys(Id(7), kNoDeadline));
+    const auto import = [&](const std::string& wrapped) {
+      return token().ImportVersionKeys(Id(7), id, algorithm, wrapped, first.proof, kNoDeadline);
+    };
+    for (const std::string& wrong :
+         {WrapMaterial(key, algorithm, std::string(16, 'm')),
+          WrapMaterial(key, algorithm, std::string(33, 'm')),
+          WrapMaterial(key, ImportAlgorithm::kOaepSha1, Material()),
+          WrapMaterial(key, algorithm, Material()) + "x", std::string("x")}) {
+      EXPECT_THAT(import(wrong), StatusIs(absl::StatusCode::kInvalidArgument));
+      ExpectNothingLeft(Id(7));
+    }
+    EXPECT_THAT(import(WrapMaterial(key, algorithm, std::string(32, 'z'))),
+                StatusIs(absl::StatusCode::kFailedPrecondition));
+    ExpectNothingLeft(Id(7));
+    EXPECT_OK(import(WrapMaterial(key, algorithm, Material())));
+  }
+}
+
 // It takes long, and others want to find and to make token objects.
 TEST_F(ImportTest, OthersMakeTokenObjectsWhileAnImportKeyIsGenerated) {
   ASSERT_NO_FATAL_FAILURE(Reopen(/*lanes=*/2));

@@ -31,6 +31,10 @@ namespace strongroom::testing {
 //   attribute LABEL ATTRIBUTE HEX
 //       What is read for the attribute of an object with this label, e.g.
 //       "attribute strongroom-seal CKA_EXTRACTABLE 01".
+//   lend
+//       What SoftHSM lacks for importing, done by the module: C_UnwrapKey with CKM_RSA_PKCS_OAEP
+//       and SHA-256, and with CKM_RSA_AES_KEY_WRAP, for RSA keys that are generated from now on. In
+//       the token they may then decrypt with CKM_RSA_X_509, which `attribute` can hide.
 //   record
 //       From now on keeps the bytes that go in and out: data, templates, what is read of
 //       attributes, and mechanisms' parameters with what they point to (of CKM_AES_GCM,

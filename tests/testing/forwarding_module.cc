@@ -2,10 +2,12 @@
 //
 // Each call passes two layers. The outer one is the same for every function: it counts, waits and
 // fails. The inner one has the few functions whose answers are changed or recorded. Behind it is
-// the real module. Uses nothing but the standard library, for it is loaded into other programs.
+// the real module. Uses little but the standard library, for it is loaded into other programs.
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -209,10 +211,13 @@ class State final : public FaultControl {
     flags_ = 0;
     attributes_.clear();
     recording_ = false;
+    lending_ = false;
     recorded_.clear();
     counts_file_.clear();
     for (auto& [name, calls] : calls_) *calls = 0;
   }
+
+  bool lending() const { return lending_; }
 
   std::map<std::string, uint64_t> Calls() override {
     std::map<std::string, uint64_t> counted;
@@ -315,6 +320,10 @@ class State final : public FaultControl {
       attributes_.push_back({words[1], *type, *value});
       return "";
     }
+    if (verb == "lend" && arguments == 0) {
+      lending_ = true;
+      return "";
+    }
     if (verb == "record" && arguments == 0) {
       recording_ = true;
       return "";
@@ -355,6 +364,7 @@ class State final : public FaultControl {
   CK_FLAGS flags_ = 0;
   std::vector<FakedAttribute> attributes_;
   bool recording_ = false;
+  std::atomic<bool> lending_ = false;
   std::string recorded_;
   std::string counts_file_;
 };
@@ -377,7 +387,12 @@ CK_RV GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO* info) {
 }
 
 CK_RV GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE* list, CK_ULONG* count) {
+  const CK_ULONG room = *count;
   const CK_RV rv = real.C_GetMechanismList(slot, list, count);
+  if (rv == CKR_OK && State::Get().lending()) {
+    if (list != nullptr && room > *count) list[*count] = CKM_RSA_AES_KEY_WRAP;
+    if (list == nullptr || room > *count) ++*count;
+  }
   // Asked for the number alone, one that is too large is as good.
   if (rv != CKR_OK || list == nullptr) return rv;
   CK_MECHANISM_TYPE* const end = std::remove_if(
@@ -388,6 +403,10 @@ CK_RV GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE* list, CK_ULONG* count
 
 CK_RV GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO* info) {
   if (State::Get().IsHidden(type)) return CKR_MECHANISM_INVALID;
+  if (State::Get().lending() && type == CKM_RSA_AES_KEY_WRAP) {
+    *info = {2048, 4096, CKF_WRAP | CKF_UNWRAP};
+    return CKR_OK;
+  }
   return real.C_GetMechanismInfo(slot, type, info);
 }
 
@@ -529,17 +548,6 @@ CK_RV GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_ATTRIBU
   return rv;
 }
 
-CK_RV GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism,
-                      CK_ATTRIBUTE* public_attributes, CK_ULONG public_count,
-                      CK_ATTRIBUTE* private_attributes, CK_ULONG private_count,
-                      CK_OBJECT_HANDLE* public_key, CK_OBJECT_HANDLE* private_key) {
-  RecordMechanism(mechanism);
-  RecordAttributes(public_attributes, public_count);
-  RecordAttributes(private_attributes, private_count);
-  return real.C_GenerateKeyPair(session, mechanism, public_attributes, public_count,
-                                private_attributes, private_count, public_key, private_key);
-}
-
 CK_RV DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE base_key,
                 CK_ATTRIBUTE* attributes, CK_ULONG count, CK_OBJECT_HANDLE* key) {
   RecordMechanism(mechanism);
@@ -555,12 +563,119 @@ CK_RV WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HAND
   return rv;
 }
 
+// What is lent. The token decrypts raw with keys that may do that without their owner's knowledge,
+// and the module does the rest.
+
+CK_RV GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_ATTRIBUTE* of_public,
+                      CK_ULONG public_count, CK_ATTRIBUTE* of_private, CK_ULONG private_count,
+                      CK_OBJECT_HANDLE* public_key, CK_OBJECT_HANDLE* private_key) {
+  RecordMechanism(mechanism);
+  RecordAttributes(of_public, public_count);
+  RecordAttributes(of_private, private_count);
+  std::vector<CK_ATTRIBUTE> attributes(of_private, of_private + private_count);
+  CK_BBOOL yes = CK_TRUE;
+  std::vector<CK_MECHANISM_TYPE> allowed;
+  for (CK_ATTRIBUTE& attribute : attributes) {
+    if (!State::Get().lending()) break;
+    if (attribute.type == CKA_DECRYPT) attribute.pValue = &yes;
+    if (attribute.type != CKA_ALLOWED_MECHANISMS) continue;
+    allowed = {*static_cast<CK_MECHANISM_TYPE*>(attribute.pValue), CKM_RSA_X_509};
+    attribute.pValue = allowed.data();
+    attribute.ulValueLen = allowed.size() * sizeof(allowed[0]);
+  }
+  return real.C_GenerateKeyPair(session, mechanism, of_public, public_count, attributes.data(),
+                                private_count, public_key, private_key);
+}
+
+// XORs MGF1 with SHA-256 of the seed to the data (RFC 8017, appendix B.2.1).
+void Mask(const std::string& seed, std::string& data) {
+  for (size_t block = 0; block * SHA256_DIGEST_LENGTH < data.size(); ++block) {
+    const std::string input = seed + std::string({'\0', '\0', '\0', static_cast<char>(block)});
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    SHA256(reinterpret_cast<const unsigned char*>(input.data()), input.size(), hash);
+    for (size_t i = 0; i < sizeof(hash) && block * sizeof(hash) + i < data.size(); ++i) {
+      data[block * sizeof(hash) + i] ^= static_cast<char>(hash[i]);
+    }
+  }
+}
+
+// EME-OAEP decoding with SHA-256 and no label (RFC 8017, section 7.1.2).
+std::optional<std::string> DecodeOaep(const std::string& encoded) {
+  if (encoded.size() < 2 * SHA256_DIGEST_LENGTH + 2 || encoded[0] != 0) return std::nullopt;
+  std::string seed = encoded.substr(1, SHA256_DIGEST_LENGTH);
+  std::string data = encoded.substr(1 + SHA256_DIGEST_LENGTH);
+  Mask(data, seed);
+  Mask(seed, data);
+  unsigned char no_label[SHA256_DIGEST_LENGTH];
+  SHA256(nullptr, 0, no_label);
+  if (std::memcmp(data.data(), no_label, sizeof(no_label)) != 0) return std::nullopt;
+  const size_t one = data.find_first_not_of('\0', sizeof(no_label));
+  if (one == std::string::npos || data[one] != 1) return std::nullopt;
+  return data.substr(one + 1);
+}
+
+std::optional<std::string> UnwrapAes(const std::string& key, const std::string& wrapped) {
+  EVP_CIPHER_CTX* context = EVP_CIPHER_CTX_new();
+  EVP_CIPHER_CTX_set_flags(context, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+  std::string value(wrapped.size() + 16, '\0');
+  int size = 0;
+  const bool opened =
+      key.size() == 32 &&
+      EVP_DecryptInit_ex(context, EVP_aes_256_wrap_pad(), nullptr,
+                         reinterpret_cast<const unsigned char*>(key.data()), nullptr) == 1 &&
+      EVP_DecryptUpdate(context, reinterpret_cast<unsigned char*>(value.data()), &size,
+                        reinterpret_cast<const unsigned char*>(wrapped.data()),
+                        static_cast<int>(wrapped.size())) == 1;
+  EVP_CIPHER_CTX_free(context);
+  if (!opened) return std::nullopt;
+  return value.substr(0, static_cast<size_t>(size));
+}
+
+bool IsLent(const CK_MECHANISM& mechanism) {
+  if (!State::Get().lending()) return false;
+  if (mechanism.mechanism == CKM_RSA_AES_KEY_WRAP) return true;
+  return mechanism.mechanism == CKM_RSA_PKCS_OAEP &&
+         static_cast<CK_RSA_PKCS_OAEP_PARAMS*>(mechanism.pParameter)->hash_alg == CKM_SHA256;
+}
+
+CK_RV UnwrapLent(CK_SESSION_HANDLE session, const CK_MECHANISM& mechanism,
+                 CK_OBJECT_HANDLE unwrapping_key, const std::string& wrapped,
+                 std::vector<CK_ATTRIBUTE> attributes, CK_OBJECT_HANDLE* key) {
+  CK_ATTRIBUTE modulus = {CKA_MODULUS, nullptr, 0};
+  CK_RV rv = real.C_GetAttributeValue(session, unwrapping_key, &modulus, 1);
+  if (rv != CKR_OK) return rv;
+  std::string outer = wrapped.substr(0, modulus.ulValueLen);
+  const std::string inner = wrapped.substr(outer.size());
+  CK_MECHANISM raw = {CKM_RSA_X_509, nullptr, 0};
+  rv = real.C_DecryptInit(session, &raw, unwrapping_key);
+  if (rv != CKR_OK) return rv;
+  std::string encoded(modulus.ulValueLen, '\0');
+  CK_ULONG size = encoded.size();
+  rv = real.C_Decrypt(session, reinterpret_cast<unsigned char*>(outer.data()), outer.size(),
+                      reinterpret_cast<unsigned char*>(encoded.data()), &size);
+  if (rv != CKR_OK) return CKR_WRAPPED_KEY_INVALID;
+  std::optional<std::string> value = DecodeOaep(encoded.substr(0, size));
+  if (value.has_value() && mechanism.mechanism == CKM_RSA_AES_KEY_WRAP) {
+    value = UnwrapAes(*value, inner);
+  } else if (!inner.empty()) {
+    value.reset();
+  }
+  if (!value.has_value()) return CKR_WRAPPED_KEY_INVALID;
+  attributes.push_back({CKA_VALUE, value->data(), value->size()});
+  return real.C_CreateObject(session, attributes.data(), attributes.size(), key);
+}
+
 CK_RV UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE unwrapping_key,
                 unsigned char* wrapped, CK_ULONG wrapped_size, CK_ATTRIBUTE* attributes,
                 CK_ULONG count, CK_OBJECT_HANDLE* key) {
   RecordMechanism(mechanism);
   State::Get().Record(wrapped, wrapped_size);
   RecordAttributes(attributes, count);
+  if (IsLent(*mechanism)) {
+    return UnwrapLent(session, *mechanism, unwrapping_key,
+                      std::string(reinterpret_cast<char*>(wrapped), wrapped_size),
+                      std::vector<CK_ATTRIBUTE>(attributes, attributes + count), key);
+  }
   return real.C_UnwrapKey(session, mechanism, unwrapping_key, wrapped, wrapped_size, attributes,
                           count, key);
 }

@@ -62,7 +62,10 @@ absl::Status FaultyStore::DropPendingVersion(const KeyVersionId& version) {
 }
 
 absl::StatusOr<std::vector<PendingVersion>> FaultyStore::ListPendingVersions() {
-  FORWARD(ListPendingVersions);
+  if (const absl::Status fault = FaultOf("ListPendingVersions"); !fault.ok()) return fault;
+  absl::StatusOr<std::vector<PendingVersion>> pending = store_.ListPendingVersions();
+  if (after_list_pending_) after_list_pending_();
+  return pending;
 }
 
 absl::StatusOr<KeyRecord> FaultyStore::GetKey(const KeyId& id) { FORWARD(GetKey, id); }

@@ -29,6 +29,8 @@ class FaultyStore final : public store::Store {
   void Mend();
   // Called with the first version's id before a key begins.
   void OnBeginKey(std::function<void(const KeyVersionId&)> hook) { on_begin_key_ = hook; }
+  // Called after the pending versions were listed, before the list is returned.
+  void AfterListPendingVersions(std::function<void()> hook) { after_list_pending_ = hook; }
 
   StoreId id() const override { return store_.id(); }
   absl::StatusOr<std::optional<std::string>> GetTokenSerial() override;
@@ -91,6 +93,7 @@ class FaultyStore final : public store::Store {
 
   store::Store& store_;
   std::function<void(const KeyVersionId&)> on_begin_key_;
+  std::function<void()> after_list_pending_;
   Mutex mu_;
   struct Fault {
     absl::Status status;

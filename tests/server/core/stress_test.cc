@@ -1,5 +1,6 @@
-// Many threads on one core, with keys rotated, disabled and renamed under them. Every answer is
-// checked. Meant to be run under ThreadSanitizer too.
+// Many threads on one core, with keys rotated (by hand, and by themselves because of use),
+// disabled, scheduled for deletion and renamed under them. Every answer is checked. Meant to be run
+// under ThreadSanitizer too.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,6 +21,7 @@
 #include "platform/mutex.h"
 #include "server/core/data_keys.h"
 #include "server/core/error.h"
+#include "server/core/key_life.h"
 #include "server/core/key_ring.h"
 #include "tests/server/core/kms_fixture.h"
 #include "tests/server/core/reason_matchers.h"
@@ -40,9 +42,12 @@ constexpr int kLeastChanges = 8;
 constexpr int kMostRotations = 80;
 constexpr int kMostSwitches = 2000;
 constexpr int kMostMoves = 2000;
+// How often a version seals before its key rotates by itself.
+constexpr int kRotateAt = 200;
 constexpr char kAlias[] = "alias/moving";
 
-// Keys that are disabled and enabled, and keys between which the alias moves. All are rotated.
+// Keys that are disabled or to be deleted, and enabled again, and keys between which the alias
+// moves. All are rotated.
 constexpr size_t kSwitchedKeys = 2;
 constexpr size_t kMovedKeys = 2;
 constexpr size_t kKeys = kSwitchedKeys + kMovedKeys;
@@ -51,10 +56,21 @@ struct Key {
   KeyId id;
   KeyVersionId initial;
   // Counts changes of state: 0 enabled, 1 being disabled, 2 disabled, 3 being enabled, 4 enabled...
+  // Every other time it is to be deleted in place of disabled.
   std::atomic<uint64_t> phase = 0;
-  // Number of the newest version that CreateKeyVersion has answered.
+  // Number of the newest version that was answered.
   std::atomic<int32_t> newest = 1;
+
+  void Made(int32_t number) {
+    int32_t known = newest;
+    while (known < number && !newest.compare_exchange_weak(known, number)) {
+    }
+  }
 };
+
+auto IsNotEnabled() {
+  return ::testing::AnyOf(FailsWith(Reason::kDisabled), FailsWith(Reason::kPendingDeletion));
+}
 
 // What was sealed, by whomever.
 struct Item {
@@ -75,6 +91,7 @@ struct Sealing {
 class StressTest : public KmsFixture {
  protected:
   void SetUp() override {
+    use_limits() = {.rotate_at = kRotateAt, .most = int64_t{1} << 32, .block = 16};
     ASSERT_NO_FATAL_FAILURE(KmsFixture::SetUp());
     // The fault module's locks could hide a race.
     token_options().module_path = testing::kSoftHsmModule;
@@ -92,6 +109,7 @@ class StressTest : public KmsFixture {
   void Rotate();
   void Switch();
   void Move();
+  void Upkeep();
 
   bool GoesOn(int done, int most) {
     return done < kLeastChanges || (done < most && users_at_work_ > 0);
@@ -115,6 +133,8 @@ class StressTest : public KmsFixture {
   // Even: the alias is at rest, with the key number phase / 2; odd: it is being moved.
   std::atomic<uint64_t> alias_phase_ = 0;
   std::atomic<int> users_at_work_ = kUsers;
+  std::atomic<bool> upkeep_ends_ = false;
+  int rotated_by_use_ = 0;
   Mutex pairs_mu_;
   Mutex mu_;
   std::vector<Item> items_ ABSL_GUARDED_BY(mu_);
@@ -133,7 +153,7 @@ bool StressTest::CheckedAgainstState(const Key& key, const std::function<Result(
     EXPECT_FALSE(disabled_throughout);
     return true;
   }
-  EXPECT_THAT(result, FailsWith(Reason::kDisabled));
+  EXPECT_THAT(result, IsNotEnabled());
   EXPECT_FALSE(enabled_throughout) << result.status();
   return false;
 }
@@ -250,8 +270,10 @@ void StressTest::OpenSomethingWrong(std::mt19937& random) {
   }
   const absl::Status error = Open(blob, bindings_[binding]).status();
   // The key that the blob names may be disabled, whether the blob is genuine or not.
-  if (any->second.key >= kSwitchedKeys || ReasonOf(error) != Reason::kDisabled) {
+  if (any->second.key >= kSwitchedKeys || error == InvalidCiphertext()) {
     EXPECT_EQ(error, InvalidCiphertext());
+  } else {
+    EXPECT_THAT(error, IsNotEnabled());
   }
 }
 
@@ -281,8 +303,7 @@ void StressTest::Rotate() {
     absl::StatusOr<store::KeyVersionRecord> version;
     if (CheckedAgainstState<absl::StatusOr<store::KeyVersionRecord>>(
             key, [&] { return life().CreateKeyVersion(key.id, kNoDeadline); }, version)) {
-      EXPECT_EQ(version->number, key.newest + 1);
-      key.newest = version->number;
+      key.Made(version->number);
     }
   }
 }
@@ -290,11 +311,17 @@ void StressTest::Rotate() {
 void StressTest::Switch() {
   for (int i = 0; GoesOn(i, kMostSwitches); ++i) {
     Key& key = keys_[static_cast<size_t>(i) % kSwitchedKeys];
+    const bool deletes = static_cast<size_t>(i) / kSwitchedKeys % 2 == 1;
     ++key.phase;
-    EXPECT_OK(life().DisableKey(key.id));
+    EXPECT_OK(deletes ? life().ScheduleDeletion(key.id, 7) : life().DisableKey(key.id));
     ++key.phase;
-    EXPECT_THAT(ring().ForSealing(key.id, SealingVersion::kPrimary), FailsWith(Reason::kDisabled));
+    EXPECT_THAT(ring().ForSealing(key.id, SealingVersion::kPrimary),
+                FailsWith(deletes ? Reason::kPendingDeletion : Reason::kDisabled));
+    EXPECT_THAT(life().BeginDestruction(key.id), testing::IsOkAndHolds(false));
     ++key.phase;
+    if (deletes) {
+      EXPECT_OK(life().CancelDeletion(key.id));
+    }
     EXPECT_OK(life().EnableKey(key.id));
     ++key.phase;
     EXPECT_OK(ring().ForSealing(key.id, SealingVersion::kPrimary));
@@ -312,6 +339,30 @@ void StressTest::Move() {
     const absl::StatusOr<KeyId> now = ring().Resolve(Alias(kAlias));
     ASSERT_OK(now);
     EXPECT_EQ(*now, to);
+  }
+}
+
+// What a server does of itself.
+void StressTest::Upkeep() {
+  while (!upkeep_ends_) {
+    ring().WaitForKeysToRotate(kNoDeadline);
+    const absl::StatusOr<std::vector<DueWork>> due = life().ListDue();
+    ASSERT_OK(due);
+    for (const DueWork& work : *due) {
+      ASSERT_EQ(work.kind, DueWork::Kind::kRotate);
+      const auto version = life().RotateIfDue(work.key, kNoDeadline);
+      if (!version.ok()) {
+        // Since it was found to be due.
+        EXPECT_THAT(version, IsNotEnabled());
+      } else if (version->has_value()) {
+        ++rotated_by_use_;
+        for (Key& key : keys_) {
+          if (key.id == work.key) key.Made((*version)->number);
+        }
+      }
+    }
+    // Nobody's work is taken back.
+    EXPECT_THAT(ring().Reap(kNoDeadline), testing::IsOkAndHolds(0));
   }
 }
 
@@ -349,12 +400,18 @@ TEST_F(StressTest, NoAnswerIsWrong) {
   threads.emplace_back([this] { Rotate(); });
   threads.emplace_back([this] { Switch(); });
   threads.emplace_back([this] { Move(); });
+  std::thread upkeep([this] { Upkeep(); });
   for (std::thread& thread : threads) thread.join();
+  upkeep_ends_ = true;
+  ring().WakeUp();
+  upkeep.join();
   if (HasFailure()) return;
 
   int32_t rotations = 0;
   for (const Key& key : keys_) rotations += key.newest - 1;
   RecordProperty("rotations", rotations);
+  RecordProperty("rotations_by_use", rotated_by_use_);
+  EXPECT_GT(rotated_by_use_, 0);
   RecordProperty("moves", static_cast<int>(alias_phase_ / 2));
   CheckVersions();
   ASSERT_NO_FATAL_FAILURE(OpenEverything());
