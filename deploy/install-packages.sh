@@ -38,6 +38,7 @@ readonly build_packages=(
 readonly test_packages=(
   clang libclang-rt-14-dev # lock annotations; sanitizers
   clang-format
+  faketime                 # days pass in the end-to-end tests
   jq
   libgmock-dev
   libgtest-dev

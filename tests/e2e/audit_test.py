@@ -92,6 +92,78 @@ def test_context_is_recorded_and_an_aad_by_its_digest(server):
     assert found[with_aad]["aad_sha256"] == hashlib.sha256(aad).hexdigest()
 
 
+def test_what_else_a_call_was_about_is_recorded(server):
+    client = server.start().client()
+    key = client.create_key()
+    pair = operation("kms-GenerateDataKeyPair").seal(client, key)
+    expected = {}
+
+    def call(method, request, target):
+        answer = getattr(client.keys, method)(request)
+        expected[answer.request_id] = (f"KeyManagementService.{method}", target)
+
+    tags = {'a,"b\\': "value", "c": ""}
+    call("TagKey", key_pb.TagKeyRequest(key_id=key, tags=tags), 'tags "a,\\"b\\\\","c"')
+    names = key_pb.UntagKeyRequest(key_id=key, tag_names=["c"])
+    call("UntagKey", names, 'tags "c"')
+    for days, target in ((90, "rotation every 90 days"), (0, "no rotation")):
+        request = key_pb.UpdateRotationPolicyRequest(key_id=key, rotation_period_days=days)
+        call("UpdateRotationPolicy", request, target)
+    external = client.create_key(origin="KEY_ORIGIN_EXTERNAL")
+    request = key_pb.GetParametersForImportRequest(
+        key_id=external, wrapping_algorithm=2, wrapping_key_spec=1
+    )
+    call("GetParametersForImport", request, "RSAES_OAEP_SHA_1 RSA_2048")
+    request = key_pb.ScheduleKeyDeletionRequest(key_id=external)
+    call("ScheduleKeyDeletion", request, "deletion in 30 days")
+    signed = client.kms.SignWithDataKeyPair(
+        kms_pb.SignWithDataKeyPairRequest(
+            private_key_ciphertext_blob=pair.blob, message=b"x", signing_algorithm=8
+        )
+    )
+    expected[signed.request_id] = ("KmsService.SignWithDataKeyPair", "ECDSA_SHA_384")
+    server.stop()
+    found = calls(server)
+    for request_id, (name, target) in expected.items():
+        record = found[request_id]
+        assert (record["operation"], record["target"]) == (name, target)
+        assert record["outcome"] == "allowed"
+    assert found[signed.request_id]["key_version_id"] == pair.key_version_id
+
+
+def test_re_encryption_is_recorded_with_both_keys_and_the_sources_context(server):
+    server.add_principal("alice")
+    server.start()
+    owner, alice = server.client(), server.client_of("alice")
+    source, destination = owner.create_key(), owner.create_key()
+    sealed = ENCRYPT.seal(owner, source, context={"a": "old"})
+    done = owner.re_encrypt(sealed.blob, destination, {"a": "old"}, {"a": "new"})
+    failed = refusal(owner.re_encrypt, sealed.blob, destination, {"a": "new"}, {"a": "old"})
+    no_from = refusal(alice.re_encrypt, sealed.blob, destination, {"a": "old"})
+    owner.put_policy(source, statement(["alice"], ["ReEncryptFrom"]))
+    no_to = refusal(alice.re_encrypt, sealed.blob, destination, {"a": "old"})
+    server.stop()
+    found = calls(server)
+
+    record = found[done.request_id]
+    assert record["operation"] == "KmsService.ReEncrypt"
+    assert (record["key_id"], record["key_version_id"]) == (destination, done.key_version_id)
+    assert record["target"] == f"from {source}/{sealed.key_version_id}"
+    assert record["context"] == {"a": "old"}
+    record = found[failed.request_id]
+    assert (record["outcome"], record["reason"]) == ("failed", "InvalidCiphertext")
+    assert (record["key_id"], record["target"]) == (destination, f"from {source}")
+    assert record["context"] == {"a": "new"}
+    assert (found[no_from.request_id]["outcome"], found[no_from.request_id]["key_id"]) == (
+        "denied",
+        source,
+    )
+    assert (found[no_to.request_id]["outcome"], found[no_to.request_id]["key_id"]) == (
+        "denied",
+        destination,
+    )
+
+
 def test_trail_is_private_and_goes_on_after_a_restart(server):
     for _ in range(3):
         server.start().client().create_key()

@@ -7,6 +7,7 @@ import pytest
 from harness.client import statement
 from harness.operations import OPENING, SEALING, operation
 from harness.refusals import refusal
+from strongroom.v1 import kms_service_pb2 as kms_pb
 
 DRY = (("x-strongroom-dry-run", "true"),)
 
@@ -100,6 +101,72 @@ def test_caller_without_permission_is_told_so_and_nothing_of_the_key(server):
     assert verdict(dry(alice, encrypt, request)) == expected
 
 
+def dry_use(client, method, pair, **fields):
+    """How a dry run of a use of a private key is refused."""
+    request = getattr(kms_pb, method + "Request")(
+        private_key_ciphertext_blob=pair.blob, dry_run=True, **fields
+    )
+    return refusal(getattr(client.kms, method), request)
+
+
+def test_use_of_a_private_key_says_what_can_be_told_without_it(client, key):
+    pair = operation("kms-GenerateDataKeyPair")
+    curve, rsa = (pair.seal(client, key, spec=spec) for spec in ("EC_P256", "RSA_2048"))
+    data_key = operation("kms-GenerateDataKey").seal(client, key)
+    sign = {"message": b"x", "signing_algorithm": "SIGNING_ALGORITHM_ECDSA_SHA_256"}
+    decrypt = {"ciphertext": b"x", "decryption_algorithm": 2}
+    derive = {"public_key": curve.public_key}
+    wrong_request = ("ValidationError", "request", "able")
+    wrong_key = ("ValidationError", "key", "able")
+    for method, pairs, fields, expected in (
+        ("SignWithDataKeyPair", [curve], sign, WOULD_WORK),
+        ("SignWithDataKeyPair", [rsa, data_key], sign, wrong_key),
+        ("SignWithDataKeyPair", [curve], {**sign, "message_type": 2}, wrong_request),
+        ("SignWithDataKeyPair", [curve], {**sign, "message": b"x" * 4097}, wrong_request),
+        ("SignWithDataKeyPair", [curve], {"message": b"x"}, wrong_request),
+        ("DecryptWithDataKeyPair", [rsa], decrypt, WOULD_WORK),
+        ("DecryptWithDataKeyPair", [curve, data_key], decrypt, wrong_key),
+        ("DecryptWithDataKeyPair", [rsa], {"ciphertext": b"x"}, wrong_request),
+        ("DeriveSharedSecret", [curve], derive, WOULD_WORK),
+        ("DeriveSharedSecret", [rsa, data_key], derive, wrong_key),
+        ("DeriveSharedSecret", [curve], {"public_key": rsa.public_key}, wrong_key),
+        ("DeriveSharedSecret", [curve], {}, wrong_request),
+    ):
+        for one in pairs:
+            assert verdict(dry_use(client, method, one, **fields)) == expected, method
+    disabled = client.create_key()
+    pair = pair.seal(client, disabled)
+    client.disable(disabled)
+    assert verdict(dry_use(client, "SignWithDataKeyPair", pair, **sign)) == wrong_key
+
+
+def test_re_encryption_says_what_of_either_key_is_wrong(server):
+    server.add_principal("alice")
+    server.start()
+    owner, alice = server.client(), server.client_of("alice")
+    source, destination = owner.create_key(), owner.create_key()
+    blob = operation("kms-Encrypt").seal(owner, source).blob
+
+    def dry_run(client, key=destination, **fields):
+        return verdict(refusal(client.re_encrypt, blob, key, dry_run=True, **fields))
+
+    assert dry_run(owner) == WOULD_WORK
+    wrong_key = ("ValidationError", "key", "able")
+    assert dry_run(owner, source_key_id=destination) == wrong_key
+    assert dry_run(owner, "alias/missing") == wrong_key
+    assert dry_run(owner, "two words") == ("ValidationError", "request", "able")
+    denied = ("AccessDeniedError", "permission", "able")
+    assert dry_run(alice) == denied
+    owner.put_policy(source, statement(["alice"], ["ReEncryptFrom"]))
+    assert dry_run(alice) == denied
+    owner.put_policy(destination, statement(["alice"], ["ReEncryptTo"]))
+    assert dry_run(alice) == WOULD_WORK
+    for key in (source, destination):
+        owner.disable(key)
+        assert dry_run(alice) == wrong_key
+        owner.enable(key)
+
+
 def test_token_that_cannot_is_told(server):
     server.use_faults().add("hide CKM_RSA_PKCS_KEY_PAIR_GEN")
     client = server.start().client()
@@ -144,5 +211,13 @@ def test_dry_runs_touch_no_key_material(server):
     for opener in OPENING:
         family = "instance" if "instance" in str(opener) else "kms"
         assert verdict(dry_open(client, opener, sealed[family])) == WOULD_WORK
+    pair = sealed["kms"]
+    for method, fields in (
+        ("SignWithDataKeyPair", {"message": b"x", "signing_algorithm": 7}),
+        ("DeriveSharedSecret", {"public_key": pair.public_key}),
+    ):
+        assert verdict(dry_use(client, method, pair, **fields)) == WOULD_WORK
+    refused = refusal(client.re_encrypt, pair.blob, key, dry_run=True)
+    assert verdict(refused) == WOULD_WORK
     server.stop()
     assert {function: faults.calls(function) for function in used} == idle

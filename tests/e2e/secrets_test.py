@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.operations import KMS_DECRYPT, OPENING, SEALING
+from harness import openssl
+from harness.operations import KMS_DECRYPT, OPENING, SEALING, operation
 from harness.refusals import refusal
 from strongroom.instance.v1 import messages_pb2 as instance_pb
 from strongroom.v1 import kms_service_pb2 as kms_pb
@@ -27,6 +28,7 @@ def use_everything(client, key):
         unbound = sealer.seal(client, key, **fields)
         for opener in OPENING:
             opener.open(client, unbound)
+    use_private_keys(client, key)
     client.kms.GenerateRandom(kms_pb.GenerateRandomRequest(number_of_bytes=32))
     client.instance.GenerateRandom(instance_pb.GenerateRandomRequest(Length=32))
     # Too long, or in the wrong place.
@@ -36,6 +38,40 @@ def use_everything(client, key):
     refusal(client.instance.Encrypt, instance_pb.EncryptRequest(KeyId=key, Iv=PLAINTEXT))
     wrong_mode = instance_pb.EncryptRequest(KeyId=key, PaddingMode=PLAINTEXT.decode())
     refusal(client.instance.Encrypt, wrong_mode)
+
+
+def use_private_keys(client, key):
+    """What is done with sealed private keys, and with what is sealed again."""
+    pair = operation("kms-GenerateDataKeyPair")
+    rsa = pair.seal(client, key, spec="RSA_2048", context=CONTEXT)
+    curve = pair.seal(client, key, context=CONTEXT)
+    of_rsa = {"private_key_ciphertext_blob": rsa.blob, "encryption_context": CONTEXT}
+    of_curve = {"private_key_ciphertext_blob": curve.blob, "encryption_context": CONTEXT}
+    for number, public_key in ((2, rsa.public_key), (1, rsa.public_key)):
+        ciphertext = openssl.encrypt_oaep(public_key, PLAINTEXT, "sha1")
+        request = kms_pb.DecryptWithDataKeyPairRequest(
+            **of_rsa, ciphertext=ciphertext, decryption_algorithm=number
+        )
+        if number == 2:
+            assert client.kms.DecryptWithDataKeyPair(request).plaintext == PLAINTEXT
+        else:
+            refusal(client.kms.DecryptWithDataKeyPair, request)
+    derive = kms_pb.DeriveSharedSecretRequest(**of_curve, public_key=curve.public_key)
+    assert client.kms.DeriveSharedSecret(derive).shared_secret
+    for algorithm in (4, 7):
+        sign = kms_pb.SignWithDataKeyPairRequest(
+            **of_curve, message=PLAINTEXT, signing_algorithm=algorithm
+        )
+        if algorithm == 7:
+            client.kms.SignWithDataKeyPair(sign)
+        else:
+            refusal(client.kms.SignWithDataKeyPair, sign)
+    for sealer in SEALING[:5]:
+        fields = {"plaintext": PLAINTEXT} if sealer.kind == "encrypt" else {}
+        blob = sealer.seal(client, key, context=CONTEXT, **fields).blob
+        answer = client.re_encrypt(blob, key, CONTEXT)
+        KMS_DECRYPT.open(client, answer.ciphertext_blob)
+        refusal(client.re_encrypt, blob, key, None, CONTEXT)
 
 
 @pytest.mark.parametrize("level", ["debug", "info"])
