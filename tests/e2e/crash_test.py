@@ -1,4 +1,4 @@
-"""A kill at any step of a change in the token loses nothing that was acknowledged, and leaves nothing.
+"""A kill at any step of a change in the token loses nothing acknowledged and leaves nothing.
 
 Each change is done once to see which functions of PKCS#11 it calls, and how often. Then, for every
 one of these calls, the server is killed before the call, started again, and has to be as if the

@@ -1,4 +1,4 @@
-"""What a key is from its creation on: states, deletion, tags, lists by them, rotation, description."""
+"""What a key is from its creation on: states, deletion, tags, lists, rotation, description."""
 
 import datetime
 

@@ -87,7 +87,8 @@ def test_everything_is_denied_that_is_not_allowed(parties):
     for call, *arguments in everything(alice, key):
         assert refusal(call, *arguments).reason == "Forbidden.NoPermission", arguments
     kms = alice.kms
-    pair = {"private_key_ciphertext_blob": operation("kms-GenerateDataKeyPair").seal(owner, key).blob}
+    blob = operation("kms-GenerateDataKeyPair").seal(owner, key).blob
+    pair = {"private_key_ciphertext_blob": blob}
     for call, *arguments in (
         (KMS_DECRYPT.open, alice, sealed),
         (alice.re_encrypt, sealed.blob, key),
