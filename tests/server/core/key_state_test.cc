@@ -125,7 +125,7 @@ TEST(KeyStateTest, StatusFollowsFromTheRecordAndTheToken) {
 
 // --- Keys in each state -------------------------------------------------------------------------
 
-class KeyStateWalk : public KmsFixture {
+class KeyStateWalkTest : public KmsFixture {
  protected:
   // A call that takes a key.
   struct Call {
@@ -300,7 +300,7 @@ class KeyStateWalk : public KmsFixture {
   KeyId other_;
 };
 
-TEST_F(KeyStateWalk, KeysInEachStateAnswerAsTheDocumentSays) {
+TEST_F(KeyStateWalkTest, KeysInEachStateAnswerAsTheDocumentSays) {
   Table table = ReadTable();
   for (KeyStatus status : kAllKeyStatuses) {
     if (status == KeyStatus::kCreating) continue;
@@ -326,7 +326,7 @@ TEST_F(KeyStateWalk, KeysInEachStateAnswerAsTheDocumentSays) {
   }
 }
 
-TEST_F(KeyStateWalk, KeyThatIsBeingCreatedAnswersAsTheDocumentSays) {
+TEST_F(KeyStateWalkTest, KeyThatIsBeingCreatedAnswersAsTheDocumentSays) {
   Table table = ReadTable();
   ASSERT_OK_AND_ASSIGN(testing::HoldPoint point, testing::HoldPoint::Create());
   ASSERT_OK(faults().Apply(absl::StrCat("hold C_GenerateKey ", point.path(), " call=1")));
@@ -362,7 +362,7 @@ TEST_F(KeyStateWalk, KeyThatIsBeingCreatedAnswersAsTheDocumentSays) {
   EXPECT_EQ(StatusNow(creating->keys[0].record.id), KeyStatus::kEnabled);
 }
 
-TEST_F(KeyStateWalk, OtherVersionsOfAnUnavailableKeyWork) {
+TEST_F(KeyStateWalkTest, OtherVersionsOfAnUnavailableKeyWork) {
   const KeyId key = CreateKey();
   const Sealed old = Seal(key, "old");
   const KeyVersionId primary = Rotate(key);
