@@ -214,6 +214,8 @@ absl::Status DataKeys::RehearseSealing(const KeyId& key, SealingVersion version,
                                        Deadline deadline) {
   absl::StatusOr<UsableVersion> usable = keys_.ForSealing(key, version);
   if (!usable.ok()) return usable.status();
+  absl::Status left = usable->budget->CheckLeft();
+  if (!left.ok()) return left;
   return Rehearse(*usable, pair_spec, deadline);
 }
 

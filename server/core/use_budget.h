@@ -37,6 +37,9 @@ class UseBudget {
   // Takes one use. Rejected.LimitExceeded if none is left; errors of the store, for the caller.
   absl::Status Take() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What Take would say, as far as it can be told without taking.
+  absl::Status CheckLeft() const { return Left() > 0 ? absl::OkStatus() : UsedUp(); }
+
   // How many are left, those of the block included.
   int64_t Left() const;
   int64_t reserved() const { return reserved_; }

@@ -1,8 +1,22 @@
 """The fixtures of all end-to-end tests."""
 
+import os
+import pathlib
+
 import pytest
 
 from harness.server import Servers
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves the tests that are for this shard, where Bazel runs several."""
+    shards = int(os.environ.get("TEST_TOTAL_SHARDS", "1"))
+    if shards == 1:
+        return
+    pathlib.Path(os.environ["TEST_SHARD_STATUS_FILE"]).touch()
+    mine = items[int(os.environ["TEST_SHARD_INDEX"]) :: shards]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(mine)])
+    items[:] = mine
 
 
 @pytest.fixture(scope="session")

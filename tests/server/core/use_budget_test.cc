@@ -163,6 +163,8 @@ TEST_F(UseBudgetTest, VersionSealsAsOftenAsItMayAndThenRefuses) {
   EXPECT_THAT(data_keys().GenerateKeyPair({.key = key}, hsm::PairSpec::kEcP256, KeyFormat::kDer,
                                           Plaintext::kNotReturned, kNoDeadline),
               refused);
+  EXPECT_THAT(data_keys().RehearseSealing(key, SealingVersion::kPrimary, std::nullopt, kNoDeadline),
+              refused);
   ASSERT_NO_FATAL_FAILURE(RestartAsAfterACrash());
   EXPECT_THAT(TrySeal(key), refused);
   EXPECT_EQ(Encrypts(), kMost);
