@@ -382,10 +382,13 @@ absl::StatusOr<store::KeyVersionRecord> KeyRing::MakeVersion(
   return version;
 }
 
-void KeyRing::AdoptVersion(const KeyVersionId& version, hsm::VersionKeys keys) {
+void KeyRing::AdoptVersion(const KeyVersionId& version, hsm::VersionKeys keys,
+                           int64_t uses_reserved) {
   WriterLock lock(cache_mu_);
   const auto it = versions_.find(version);
-  if (it != versions_.end()) it->second.keys = std::make_unique<hsm::VersionKeys>(std::move(keys));
+  if (it == versions_.end()) return;
+  it->second.keys = std::make_unique<hsm::VersionKeys>(std::move(keys));
+  it->second.budget->CatchUp(uses_reserved);
 }
 
 void KeyRing::AbandonVersion(const KeyVersionId& version) {

@@ -152,8 +152,9 @@ class KeyRing {
   // many.
   absl::StatusOr<int> Reap(Deadline deadline) ABSL_LOCKS_EXCLUDED(making_mu_);
 
-  // The keys of a committed version came into the token, or went.
-  void AdoptVersion(const KeyVersionId& version, hsm::VersionKeys keys)
+  // The keys of a committed version came into the token, or went. `uses_reserved` is what the store
+  // says now.
+  void AdoptVersion(const KeyVersionId& version, hsm::VersionKeys keys, int64_t uses_reserved)
       ABSL_LOCKS_EXCLUDED(cache_mu_);
   void AbandonVersion(const KeyVersionId& version) ABSL_LOCKS_EXCLUDED(cache_mu_);
   // Whether the token has the keys of a committed version as they were made.

@@ -204,7 +204,8 @@ absl::StatusOr<KeyDescription> MaterialImport::Import(const KeyId& key,
     absl::Status commit = FromStore(store_.CommitImport(version, keys->proof));
     if (!commit.ok()) return commit;
     committed = true;
-    ring_.AdoptVersion(version, keys->keys);
+    absl::StatusOr<store::KeyVersionRecord> record = store_.GetKeyVersion(version);
+    ring_.AdoptVersion(version, keys->keys, record.ok() ? record->uses_reserved : 0);
     return absl::OkStatus();
   });
   if (!committed) {

@@ -24,9 +24,12 @@ absl::Status Invalid(absl::string_view field, absl::string_view why) {
   return MakeError(Reason::kInvalidParameter, absl::StrCat(field, ": ", why));
 }
 
-// What PrivateKeys::Use gives for a status of the token.
-absl::Status ForCaller(const absl::Status& status) {
-  return absl::IsAborted(status) ? status : FromToken(status);
+// What PrivateKeys::Use gives for a status of the token. `unable` says what the token cannot do, in
+// words of the field that asks for it.
+absl::Status ForCaller(const absl::Status& status, absl::string_view unable) {
+  if (absl::IsAborted(status)) return status;
+  if (!absl::IsUnimplemented(status)) return FromToken(status);
+  return WithDetail(MakeError(Reason::kUnsupportedOperation, unable), status.message());
 }
 
 constexpr char kBlobField[] = "private_key_ciphertext_blob";
@@ -233,7 +236,9 @@ absl::StatusOr<Signed> PrivateKeys::Sign(const SealedPrivateKey& key, const Sign
     absl::StatusOr<std::string> made =
         token_.SignDigest(opened, request.hash, padding, AsBytes(*digest), deadline);
     if (made.ok()) signature = *std::move(made);
-    return ForCaller(made.status());
+    return ForCaller(made.status(),
+                     "signing_algorithm: the token does not sign so with such a private key; use "
+                     "another algorithm");
   };
   absl::StatusOr<UsedKey> used = WithKey(key, deadline, check, use);
   if (!used.ok()) return used.status();
@@ -257,7 +262,9 @@ absl::StatusOr<UsedResult> PrivateKeys::Decrypt(const SealedPrivateKey& key, hsm
                                   "decryption algorithm"),
                         decrypted.status().message());
     }
-    return ForCaller(decrypted.status());
+    return ForCaller(decrypted.status(),
+                     "decryption_algorithm: the token does not decrypt so; use another algorithm "
+                     "(some tokens know OAEP with SHA-1 only)");
   };
   absl::StatusOr<UsedKey> used = WithKey(key, deadline, &CheckDecrypts, use);
   if (!used.ok()) return used.status();
@@ -277,7 +284,9 @@ absl::StatusOr<UsedResult> PrivateKeys::DeriveSharedSecret(const SealedPrivateKe
   const Use use = [&](const hsm::OpenedKey& opened) {
     absl::StatusOr<SecretBytes> derived = token_.DeriveSharedSecret(opened, point, deadline);
     if (derived.ok()) secret = *std::move(derived);
-    return ForCaller(derived.status());
+    return ForCaller(derived.status(),
+                     "private_key_ciphertext_blob: the token does not derive with such a private "
+                     "key");
   };
   absl::StatusOr<UsedKey> used = WithKey(key, deadline, check, use);
   if (!used.ok()) return used.status();

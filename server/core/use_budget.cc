@@ -41,6 +41,11 @@ absl::Status UseBudget::Take() {
   return absl::OkStatus();
 }
 
+void UseBudget::CatchUp(int64_t uses_reserved) {
+  MutexLock lock(mu_);
+  reserved_ = std::max<int64_t>(reserved_, uses_reserved);
+}
+
 int64_t UseBudget::Left() const {
   // In this order, for a new block is in `reserved_` first: rather one too few than one too many.
   const int64_t block = block_;

@@ -37,6 +37,9 @@ class UseBudget {
   // Takes one use. Rejected.LimitExceeded if none is left; errors of the store, for the caller.
   absl::Status Take() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The store may count more than this knew of: the proof of material that came in.
+  void CatchUp(int64_t uses_reserved) ABSL_LOCKS_EXCLUDED(mu_);
+
   // What Take would say, as far as it can be told without taking.
   absl::Status CheckLeft() const { return Left() > 0 ? absl::OkStatus() : UsedUp(); }
 

@@ -150,6 +150,7 @@ absl::StatusOr<std::optional<KeyId>> Call::AuthorizeOpening(
 absl::StatusOr<ReEncryptionPermit> Call::AuthorizeReEncryption(
     absl::string_view blob, const std::optional<core::KeyReference>& expected,
     const core::KeyReference& destination, const EncryptionContext& destination_context) {
+  destination_context_ = destination_context;
   if (expected.has_value()) key_id = NameOf(*expected);
   const absl::StatusOr<std::optional<KeyId>> source = AskForOpening(kReEncryptFrom, blob, expected);
   if (!source.ok()) return source.status();
@@ -247,7 +248,8 @@ absl::Status Gate::Record(const Call& call, const absl::Status& outcome) const {
   record.operation = operation;
   record.key_id = call.key_id;
   record.key_version_id = call.key_version_id;
-  if (!call.encryption_context.empty()) record.context = &call.encryption_context;
+  record.context = &call.encryption_context;
+  record.destination_context = &call.destination_context_;
   if (!call.aad.empty()) {
     SHA256(reinterpret_cast<const uint8_t*>(call.aad.data()), call.aad.size(),
            record.aad_sha256.emplace().data());

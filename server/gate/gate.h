@@ -120,6 +120,8 @@ class Call {
   // Whether the trail refused the call before it began; the trail counts it then.
   bool refused_by_trail_ = false;
   std::string grant_id_;
+  // Of a ReEncrypt, what it binds the new blob to.
+  std::map<std::string, std::string> destination_context_;
 };
 
 // What every call passes, once: identity, rate limit, deadline, permission, and a record in the

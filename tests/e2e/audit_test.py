@@ -131,7 +131,7 @@ def test_what_else_a_call_was_about_is_recorded(server):
     assert found[signed.request_id]["key_version_id"] == pair.key_version_id
 
 
-def test_re_encryption_is_recorded_with_both_keys_and_the_sources_context(server):
+def test_re_encryption_is_recorded_with_both_keys_and_contexts(server):
     server.add_principal("alice")
     server.start()
     owner, alice = server.client(), server.client_of("alice")
@@ -150,10 +150,12 @@ def test_re_encryption_is_recorded_with_both_keys_and_the_sources_context(server
     assert (record["key_id"], record["key_version_id"]) == (destination, done.key_version_id)
     assert record["target"] == f"from {source}/{sealed.key_version_id}"
     assert record["context"] == {"a": "old"}
+    assert record["destination_context"] == {"a": "new"}
     record = found[failed.request_id]
     assert (record["outcome"], record["reason"]) == ("failed", "InvalidCiphertext")
     assert (record["key_id"], record["target"]) == (destination, f"from {source}")
     assert record["context"] == {"a": "new"}
+    assert record["destination_context"] == {"a": "old"}
     assert (found[no_from.request_id]["outcome"], found[no_from.request_id]["key_id"]) == (
         "denied",
         source,

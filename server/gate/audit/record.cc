@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "absl/strings/str_cat.h"
+
 namespace strongroom::audit {
 namespace {
 
@@ -82,12 +84,14 @@ void AppendText(absl::string_view name, absl::string_view value, std::string& li
   if (!value.empty()) AppendMember(name, value, line);
 }
 
-void AppendContext(const std::map<std::string, std::string>& context, std::string& line) {
-  AppendName("context", line);
+void AppendContext(absl::string_view name, const std::map<std::string, std::string>* context,
+                   std::string& line) {
+  if (context == nullptr || context->empty()) return;
+  AppendName(name, line);
   size_t left = kLongestContext;
   bool cut = false;
   char separator = '{';
-  for (const auto& [key, value] : context) {
+  for (const auto& [key, value] : *context) {
     // A key is written whole or not at all: cut, it could be another one's.
     if (key.size() > left) {
       cut = true;
@@ -108,7 +112,7 @@ void AppendContext(const std::map<std::string, std::string>& context, std::strin
   }
   if (separator == '{') line.push_back('{');
   line.push_back('}');
-  if (cut) line.append(",\"context_cut\":true");
+  if (cut) absl::StrAppend(&line, ",\"", name, "_cut\":true");
 }
 
 absl::string_view NameOf(Outcome outcome) {
@@ -166,12 +170,13 @@ void AppendCall(const Record& record, std::string& line) {
   AppendText("operation", record.operation, line);
   AppendText("key_id", record.key_id, line);
   AppendText("key_version_id", record.key_version_id, line);
-  if (record.context != nullptr && !record.context->empty()) AppendContext(*record.context, line);
+  AppendContext("context", record.context, line);
   if (record.aad_sha256.has_value()) {
     line.append(",\"aad_sha256\":\"");
     AppendHex(*record.aad_sha256, line);
     line.push_back('"');
   }
+  AppendContext("destination_context", record.destination_context, line);
   AppendText("target", record.target, line);
   AppendText("grant_id", record.grant_id, line);
   if (record.dry_run) line.append(",\"dry_run\":true");

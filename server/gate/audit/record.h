@@ -33,6 +33,8 @@ struct Record {
   // The encryption context, or null. Values are cut, and pairs left out, beyond kLongestContext
   // bytes; the line then has "context_cut".
   const std::map<std::string, std::string>* context = nullptr;
+  // Of a ReEncrypt, what the new blob is bound to, in the same way; `context` is the old one's.
+  const std::map<std::string, std::string>* destination_context = nullptr;
   // SHA-256 of the Aad, if the call had one.
   std::optional<std::array<uint8_t, 32>> aad_sha256;
   // What else the call was about, in the words of docs/audit.md: an alias, a grant, a policy.

@@ -153,6 +153,7 @@ TEST_F(MaterialImportTest, ImportCountsAsOneUseOnce) {
   EXPECT_EQ(uses(), 0);
   ASSERT_NO_FATAL_FAILURE(ImportMaterial());
   EXPECT_EQ(uses(), 1);
+  EXPECT_EQ(ring().Describe(key())->primary_uses_left, UseLimits().most - 1);
   ASSERT_OK(imports().DeleteMaterial(key(), kNoDeadline));
   faults().Reset();
   ASSERT_NO_FATAL_FAILURE(ImportMaterial());

@@ -133,8 +133,7 @@ class PrivateKeysTest : public KmsFixture {
   std::optional<PrivateKeys> private_keys_;
 };
 
-// --- Signing
-// --------------------------------------------------------------------------------------
+// --- Signing -------------------------------------------------------------------------------------
 
 class SigningTest : public PrivateKeysTest, public ::testing::WithParamInterface<PairSpec> {};
 
@@ -215,8 +214,7 @@ TEST_F(PrivateKeysTest, AlgorithmThatDoesNotFitIsRefusedAndNothingIsOpened) {
   EXPECT_EQ(Unwraps(), 0u);
 }
 
-// --- The blob
-// -------------------------------------------------------------------------------------
+// --- The blob ------------------------------------------------------------------------------------
 
 TEST_F(PrivateKeysTest, BlobWithoutAPrivateKeyIsRefusedOnceItIsGenuine) {
   const std::string text = Seal(key(), "a text").blob;
@@ -262,8 +260,7 @@ TEST_F(PrivateKeysTest, BlobOpensUnderItsOwnKeyAndBindingOnly) {
   }
 }
 
-// --- Decrypting and deriving
-// ----------------------------------------------------------------------
+// --- Decrypting and deriving ---------------------------------------------------------------------
 
 TEST_F(PrivateKeysTest, DecryptsWhatOpenSslEncrypts) {
   for (PairSpec spec : {PairSpec::kRsa2048, PairSpec::kRsa3072}) {
@@ -296,7 +293,7 @@ TEST_F(PrivateKeysTest, HashThatTheTokenDoesNotKnowIsUnsupported) {
   const Pair pair = Generate(PairSpec::kRsa2048);
   EXPECT_THAT(Decrypt(pair.blob, Hash::kSha256,
                       testing::EncryptOaep(pair.public_key.get(), "SHA256", "text")),
-              FailsWith(Reason::kUnsupportedOperation));
+              FailsWith(Reason::kUnsupportedOperation, HasSubstr("decryption_algorithm: ")));
 }
 
 TEST_F(PrivateKeysTest, SharedSecretIsOpenSslsFromEitherSide) {
@@ -354,8 +351,7 @@ TEST_F(PrivateKeysTest, PublicKeyThatIsNoPointOfTheCurveIsRefused) {
   EXPECT_OK(Derive(pair.blob, good));
 }
 
-// --- Failures
-// -------------------------------------------------------------------------------------
+// --- Failures ------------------------------------------------------------------------------------
 
 TEST_F(PrivateKeysTest, FailureAtAnyStepIsUnavailableAndLeavesNothingOpen) {
   const Pair pair = Generate(PairSpec::kEcP256);
@@ -388,7 +384,8 @@ TEST_F(PrivateKeysTest, FailureAtAnyStepIsUnavailableAndLeavesNothingOpen) {
 TEST_F(PrivateKeysTest, WhatTheTokenCannotDoIsUnsupported) {
   const Pair pair = Generate(PairSpec::kEcP256);
   ASSERT_OK(faults().Apply("fail C_SignInit CKR_MECHANISM_INVALID"));
-  EXPECT_THAT(Sign(pair.blob, Ecdsa()), FailsWith(Reason::kUnsupportedOperation));
+  EXPECT_THAT(Sign(pair.blob, Ecdsa()),
+              FailsWith(Reason::kUnsupportedOperation, HasSubstr("signing_algorithm: ")));
 }
 
 TEST_F(PrivateKeysTest, DisabledKeyIsRefused) {
@@ -399,8 +396,7 @@ TEST_F(PrivateKeysTest, DisabledKeyIsRefused) {
   EXPECT_OK(Sign(pair.blob, Ecdsa()));
 }
 
-// --- Keys that stay open
-// ---------------------------------------------------------------------------
+// --- Keys that stay open -------------------------------------------------------------------------
 
 TEST_F(PrivateKeysTest, NothingStaysOpenUnlessItIsToldTo) {
   const Pair pair = Generate(PairSpec::kEcP256);

@@ -144,6 +144,19 @@ TEST(RecordTest, LongContextIsCutAndSaysSo) {
   EXPECT_EQ(object["context_cut"], true);
 }
 
+TEST(RecordTest, DestinationContextHasAPlaceOfItsOwn) {
+  Record record;
+  const std::map<std::string, std::string> before = {{"a", "old"}};
+  const std::map<std::string, std::string> after = {{"a", "new"}, {"b", std::string(9000, 'x')}};
+  record.context = &before;
+  record.destination_context = &after;
+  const nlohmann::json object = Parsed(record);
+  EXPECT_EQ(object["context"], nlohmann::json({{"a", "old"}}));
+  EXPECT_FALSE(object.contains("context_cut"));
+  EXPECT_EQ(object["destination_context"]["a"], "new");
+  EXPECT_EQ(object["destination_context_cut"], true);
+}
+
 TEST(TimeWriterTest, TimesHaveMicrosecondsAndAreUtc) {
   TimeWriter writer;
   const auto text = [&writer](int64_t micros) {
