@@ -209,8 +209,7 @@ absl::StatusOr<KeyDescription> MaterialImport::Import(const KeyId& key,
     return absl::OkStatus();
   });
   if (!committed) {
-    // If this fails too, the next import or the next start does it.
-    token_.DestroyVersionKeys(version.bytes(), deadline).IgnoreError();
+    Destroy(key, version, deadline).IgnoreError();
     return description;
   }
   if (!Drop(**import, deadline).ok()) {
@@ -241,9 +240,21 @@ absl::StatusOr<KeyDescription> MaterialImport::DeleteMaterial(const KeyId& key, 
         return absl::OkStatus();
       });
   if (!description.ok()) return description;
-  status = token_.DestroyVersionKeys(version.bytes(), deadline);
-  if (!status.ok()) return FromToken(status);
+  status = Destroy(key, version, deadline);
+  if (!status.ok()) return status;
   return description;
+}
+
+absl::Status MaterialImport::Destroy(const KeyId& key, const KeyVersionId& version,
+                                     Deadline deadline) {
+  const absl::Status status = token_.DestroyVersionKeys(version.bytes(), deadline);
+  MutexLock lock(mu_);
+  if (status.ok()) {
+    leftovers_.erase(version);
+  } else {
+    leftovers_[version] = key;
+  }
+  return FromToken(status);
 }
 
 absl::Status MaterialImport::DropExpired(Deadline deadline) {
@@ -251,6 +262,16 @@ absl::Status MaterialImport::DropExpired(Deadline deadline) {
       store_.ListExpiredImports(clock_.Now());
   if (!expired.ok()) return FromStore(expired.status());
   absl::Status dropped = absl::OkStatus();
+  std::vector<std::pair<KeyVersionId, KeyId>> leftovers;
+  {
+    MutexLock lock(mu_);
+    leftovers.assign(leftovers_.begin(), leftovers_.end());
+  }
+  for (const auto& [version, key] : leftovers) {
+    const Turn turn(*this, key);
+    // Material that was imported meanwhile took the place of what was left.
+    if (turn.mine() && !ring_.HasKeys(version)) dropped.Update(Destroy(key, version, deadline));
+  }
   for (const store::ImportRecord& import : *expired) {
     // Whoever is at work on the key has looked, or will look, at how old this is.
     const Turn turn(*this, import.key_id);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -58,7 +59,8 @@ class MaterialImport {
   absl::StatusOr<KeyDescription> DeleteMaterial(const KeyId& key, Deadline deadline)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Destroys the key pairs of parameters that have expired. To be called now and then.
+  // Destroys the key pairs of parameters that have expired, and material that could not be
+  // destroyed when it was deleted. To be called now and then.
   absl::Status DropExpired(Deadline deadline) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
@@ -68,6 +70,8 @@ class MaterialImport {
   absl::Status Check(KeyAction action, const KeyId& key);
   // Destroys the key pair and forgets it.
   absl::Status Drop(const store::ImportRecord& import, Deadline deadline);
+  // Destroys a version's keys in the token, now or, if that fails, by DropExpired.
+  absl::Status Destroy(const KeyId& key, const KeyVersionId& version, Deadline deadline);
   absl::StatusOr<hsm::NewVersionKeys> Unwrap(const KeyVersionId& version,
                                              const store::ImportRecord& import,
                                              absl::string_view material, Deadline deadline);
@@ -81,6 +85,9 @@ class MaterialImport {
   // Keys that a call is at work on: what it does in the token and what it says of it in the store
   // belong together.
   absl::flat_hash_set<KeyId> busy_ ABSL_GUARDED_BY(mu_);
+  // Versions without material whose keys may still be in the token, and whose they are. The start
+  // of a server finds those of keys that wait for their material by itself.
+  absl::flat_hash_map<KeyVersionId, KeyId> leftovers_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace strongroom::core

@@ -332,6 +332,21 @@ TEST_F(MaterialImportTest, DeletionThatTheTokenRefusesIsMadeUpFor) {
   ExpectTokenHasNoKeys();
 }
 
+TEST_F(MaterialImportTest, DeletionThatTheTokenRefusedIsDoneLaterOfItself) {
+  ASSERT_NO_FATAL_FAILURE(ImportMaterial());
+  ASSERT_OK(faults().Apply("fail C_DestroyObject CKR_DEVICE_ERROR"));
+  EXPECT_THAT(imports().DeleteMaterial(key(), kNoDeadline), FailsWith(Reason::kUnavailable));
+  EXPECT_THAT(imports().DropExpired(kNoDeadline), FailsWith(Reason::kUnavailable));
+  faults().Reset();
+  // It would come back with CancelKeyDeletion after a start, if it were still there.
+  ASSERT_OK(life().ScheduleDeletion(key(), 7));
+  EXPECT_OK(imports().DropExpired(kNoDeadline));
+  ExpectTokenHasNoKeys();
+  ASSERT_NO_FATAL_FAILURE(RestartAll());
+  ASSERT_OK(life().CancelDeletion(key()));
+  EXPECT_EQ(Status(), KeyStatus::kPendingImport);
+}
+
 TEST_F(MaterialImportTest, CrashWhileMaterialIsDeletedIsMadeUpForAtStart) {
   ASSERT_NO_FATAL_FAILURE(ImportMaterial());
   ASSERT_OK(faults().Apply("fail C_DestroyObject CKR_DEVICE_ERROR"));
