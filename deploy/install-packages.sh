@@ -21,6 +21,7 @@ readonly build_packages=(
   grpc-proto                        # grpc/health/v1/health.proto
   libabsl-dev
   libcli11-dev
+  libgoogle-perftools-dev           # tcmalloc
   libgrpc++-dev
   libp11-kit-dev                    # the PKCS#11 header, token URIs
   libprotobuf-dev

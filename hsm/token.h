@@ -2,6 +2,7 @@
 #define STRONGROOM_HSM_TOKEN_H_
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -41,6 +42,9 @@ struct TokenInfo {
   std::string model;
   // The kinds of pairs that the token can generate.
   std::vector<PairSpec> pair_specs;
+  // How long a short text took to seal when the token was opened: microseconds for a token that
+  // computes in this process, more for one that is a device or behind a network.
+  std::chrono::nanoseconds seal_time{0};
 };
 
 // The IV of AES-GCM: 96 bits (SP 800-38D).
@@ -146,6 +150,9 @@ class Token {
 
   // Fills `out` with random bytes of the token.
   virtual absl::Status GenerateRandom(absl::Span<uint8_t> out, Deadline deadline) = 0;
+  // The same for a data key or an IV, from a block that was drawn before, mostly without a call of
+  // the token. No byte of a block is given out twice.
+  virtual absl::Status TakeRandom(absl::Span<uint8_t> out, Deadline deadline) = 0;
 
   // AES-GCM under the seal key. `aad` must not be empty and `iv` must never repeat for a key.
   // Returns the ciphertext with the tag behind it.

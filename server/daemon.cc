@@ -1,6 +1,9 @@
 #include "server/daemon.h"
 
+#include <algorithm>
+#include <chrono>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,6 +44,17 @@ grpc_server::ServerOptions ServerOptionsOf(const Config& config) {
   options.connections = config.connections;
   options.streams_per_connection = config.streams_per_connection;
   return options;
+}
+
+// A token that computes in this process answers sooner than a call can be handed to a worker. One
+// that is a device or behind a network would keep gRPC's threads waiting, and so would a disk.
+int QuickCalls(const Config& config, const hsm::TokenInfo& token) {
+  constexpr std::chrono::microseconds kQuickSeal(100);
+  const bool waits_for_disk = config.audit.has_value() && config.audit->sync_always;
+  if (token.seal_time > kQuickSeal || waits_for_disk) return 0;
+  // gRPC 1.51 has so many threads for the callback API. One of them stays free whatever the token
+  // does.
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 2, 16) - 1;
 }
 
 // Keeps the audit trail's head in the store.
@@ -140,6 +154,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
   if (!token.ok()) return Prefixed("token", token.status());
   parts->token = *std::move(token);
   const hsm::TokenInfo& info = parts->token->info();
+  options.quick_calls = QuickCalls(config, info);
 
   core::KeyRingReport report;
   auto keys = core::KeyRing::Open(*parts->store, *parts->token, clock, config.uses, report);

@@ -230,8 +230,11 @@ absl::StatusOr<std::unique_ptr<Token>> Pkcs11Token::Open(const TokenOptions& opt
         "and start again"));
   }
   if (absl::Status status = TryKeys(sessions.front()); !status.ok()) return status;
+  absl::StatusOr<std::chrono::nanoseconds> seal_time = MeasureSeal(sessions.front());
+  if (!seal_time.ok()) return seal_time.status();
 
   TokenInfo info;
+  info.seal_time = *seal_time;
   info.label = PaddedText(ck_info->label, sizeof(ck_info->label));
   info.serial = PaddedText(ck_info->serialNumber, sizeof(ck_info->serialNumber));
   info.manufacturer = PaddedText(ck_info->manufacturerID, sizeof(ck_info->manufacturerID));
@@ -381,6 +384,11 @@ absl::Status Pkcs11Token::DestroyVersionKeys(const ObjectId& id, Deadline deadli
 
 absl::Status Pkcs11Token::GenerateRandom(absl::Span<uint8_t> out, Deadline deadline) {
   return OnLane(deadline, nullptr, [&](Session& session) { return session.GenerateRandom(out); });
+}
+
+absl::Status Pkcs11Token::TakeRandom(absl::Span<uint8_t> out, Deadline deadline) {
+  return random_.Take(out,
+                      [&](absl::Span<uint8_t> bytes) { return GenerateRandom(bytes, deadline); });
 }
 
 absl::StatusOr<std::string> Pkcs11Token::Seal(const VersionKeys& keys, const Iv& iv,

@@ -20,6 +20,7 @@
 #include "hsm/internal/module.h"
 #include "hsm/internal/pkcs11.h"
 #include "hsm/internal/proof.h"
+#include "hsm/internal/random_pool.h"
 #include "hsm/internal/session.h"
 #include "hsm/token.h"
 #include "platform/mutex.h"
@@ -43,6 +44,7 @@ class Pkcs11Token final : public Token {
   absl::Status DestroyVersionKeys(const ObjectId& id, Deadline deadline) override;
   void SetProof(const VersionKeys& keys, absl::string_view proof) override;
   absl::Status GenerateRandom(absl::Span<uint8_t> out, Deadline deadline) override;
+  absl::Status TakeRandom(absl::Span<uint8_t> out, Deadline deadline) override;
   absl::StatusOr<std::string> Seal(const VersionKeys& keys, const Iv& iv,
                                    absl::Span<const uint8_t> aad,
                                    absl::Span<const uint8_t> plaintext, Deadline deadline) override;
@@ -90,6 +92,7 @@ class Pkcs11Token final : public Token {
       : info_(std::move(info)),
         module_(std::move(module)),
         slot_(slot),
+        random_(static_cast<int>(sessions.size())),
         lanes_(*module_, slot, std::move(sessions)) {}
 
   using Work = std::function<absl::Status(Session&)>;
@@ -151,6 +154,7 @@ class Pkcs11Token final : public Token {
   // Sessions close before the module finalizes.
   const std::unique_ptr<Module> module_;
   const CK_SLOT_ID slot_;
+  RandomPool random_;
   LanePool lanes_;
   MacHandles mac_keys_;
   // How many keys were opened: each has an id of its own.

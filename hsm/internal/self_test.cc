@@ -1,5 +1,7 @@
 #include "hsm/internal/self_test.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -80,6 +82,24 @@ absl::Status TryKeys(Session& session) {
   status = TryMacKey(session, mac_key.get());
   if (!status.ok()) return Prefixed("trying HMAC-SHA256: ", status);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::chrono::nanoseconds> MeasureSeal(Session& session) {
+  using std::chrono::steady_clock;
+  constexpr ObjectId kId = {};
+  absl::StatusOr<CK_OBJECT_HANDLE> seal =
+      GenerateVersionObject(session, VersionRole::kSeal, Residence::kSession, kId);
+  if (!seal.ok()) return Prefixed("generating an AES-256 key: ", seal.status());
+  const ScopedObject seal_key(session, *seal);
+  std::array<steady_clock::duration, 9> times;
+  for (steady_clock::duration& time : times) {
+    const steady_clock::time_point begin = steady_clock::now();
+    absl::Status sealed = SealProof(session, seal_key.get(), kId).status();
+    if (!sealed.ok()) return Prefixed("trying AES-GCM: ", sealed);
+    time = steady_clock::now() - begin;
+  }
+  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+  return times[times.size() / 2];
 }
 
 absl::Status CheckMechanisms(const Module& module, CK_SLOT_ID slot) {

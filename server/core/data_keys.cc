@@ -55,11 +55,12 @@ absl::StatusOr<DataKey> DataKeys::GenerateDataKey(const SealingOptions& options,
   DataKey key;
   absl::StatusOr<Sealed> sealed;
   if (plaintext == Plaintext::kReturned) {
-    absl::StatusOr<SecretBytes> random = GenerateRandom(bytes, deadline);
-    if (!random.ok()) return random.status();
+    SecretBytes random(bytes);
+    absl::Status drawn = token_.TakeRandom(random.MutableSecret(), deadline);
+    if (!drawn.ok()) return FromToken(drawn);
     header.kind = ContentKind::kBytes;
-    sealed = envelope_.Seal(*version, header, random->ExposeSecret(), options.binding, deadline);
-    key.plaintext = *std::move(random);
+    sealed = envelope_.Seal(*version, header, random.ExposeSecret(), options.binding, deadline);
+    key.plaintext = std::move(random);
   } else {
     absl::StatusOr<std::string> wrapped =
         token_.GenerateWrappedSecret(version->keys, bytes, deadline);

@@ -25,7 +25,7 @@ absl::StatusOr<Sealed> Envelope::Seal(const UsableVersion& version, BlobHeader h
                                       Deadline deadline) {
   header.key_id = version.key_id;
   header.key_version_id = version.key_version_id;
-  absl::Status status = token_.GenerateRandom(absl::MakeSpan(header.iv), deadline);
+  absl::Status status = token_.TakeRandom(absl::MakeSpan(header.iv), deadline);
   if (!status.ok()) return FromToken(status);
   status = keys_.TakeUse(version);
   if (!status.ok()) return status;

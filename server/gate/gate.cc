@@ -28,10 +28,15 @@ constexpr std::chrono::seconds kLongestCall(120);
 
 constexpr absl::Duration kTrailRetry = absl::Seconds(1);
 
+// Drawn for many calls at once: each draw costs as much as hundreds of bytes do.
 std::string NewRequestId() {
-  std::array<uint8_t, 16> random = {};
-  RAND_bytes(random.data(), static_cast<int>(random.size()));
-  return Id<struct RequestTag>::FromRandom(random).ToString();
+  thread_local std::array<std::array<uint8_t, 16>, 64> drawn;
+  thread_local size_t left = 0;
+  if (left == 0) {
+    RAND_bytes(drawn.front().data(), static_cast<int>(sizeof(drawn)));
+    left = drawn.size();
+  }
+  return Id<struct RequestTag>::FromRandom(drawn[--left]).ToString();
 }
 
 // A key as the caller named it may be as long as a message. More than any alias has is cut, not

@@ -40,13 +40,19 @@ struct OperationInfo {
   bool grantable;
   // For an RPC that nobody is permitted as a whole: what it takes, in words. Else null.
   const char* takes_permissions = nullptr;
+  // Whether it is one short piece of work with one key: no pair, no batch, nothing that changes
+  // keys.
+  bool quick = false;
 };
 
 // Every RPC that passes the gate, and what is permitted by itself: ReEncrypt opens under one key
 // and seals under another, and who may do the one is not asked of the other.
 inline constexpr OperationInfo kOperations[] = {
-#define STRONGROOM_SEAL(service, name, operation_class) \
-  { service, name, kSealGroup, OperationClass::operation_class, true, true }
+#define STRONGROOM_SEAL(service, name, operation_class)                              \
+  {                                                                                  \
+    service, name, kSealGroup, OperationClass::operation_class, true, true, nullptr, \
+        OperationClass::operation_class == OperationClass::kDataKey                  \
+  }
 #define STRONGROOM_MANAGE(name, groups, grantable) \
   { "KeyManagementService", name, groups, OperationClass::kManagement, false, grantable }
     STRONGROOM_SEAL("KmsService", "GenerateDataKey", kDataKey),
@@ -54,7 +60,7 @@ inline constexpr OperationInfo kOperations[] = {
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyPair", kKeyPair),
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyPairWithoutPlaintext", kKeyPair),
     STRONGROOM_SEAL("KmsService", "Encrypt", kDataKey),
-    {"KmsService", "Decrypt", kOpenGroup, OperationClass::kDecrypt, true, true},
+    {"KmsService", "Decrypt", kOpenGroup, OperationClass::kDecrypt, true, true, nullptr, true},
     {"KmsService", "ReEncrypt", 0, OperationClass::kDecrypt, true, false,
      "ReEncryptFrom for the key that sealed the blob and ReEncryptTo for the one to seal under"},
     {"KmsService", "ReEncryptFrom", kOpenGroup, OperationClass::kDecrypt, true, true},
@@ -62,7 +68,7 @@ inline constexpr OperationInfo kOperations[] = {
     {"KmsService", "SignWithDataKeyPair", kOpenGroup, OperationClass::kDecrypt, true, true},
     {"KmsService", "DecryptWithDataKeyPair", kOpenGroup, OperationClass::kDecrypt, true, true},
     {"KmsService", "DeriveSharedSecret", kOpenGroup, OperationClass::kDecrypt, true, true},
-    {"KmsService", "GenerateRandom", 0, OperationClass::kRandom, false, false},
+    {"KmsService", "GenerateRandom", 0, OperationClass::kRandom, false, false, nullptr, true},
     STRONGROOM_SEAL("KmsInstanceService", "GenerateDataKey", kDataKey),
     STRONGROOM_SEAL("KmsInstanceService", "AdvanceGenerateDataKey", kDataKey),
     STRONGROOM_SEAL("KmsInstanceService", "GenerateDataKeyPair", kKeyPair),
@@ -71,9 +77,12 @@ inline constexpr OperationInfo kOperations[] = {
     STRONGROOM_SEAL("KmsInstanceService", "AdvanceGenerateDataKeyPairWithoutPlaintext", kKeyPair),
     STRONGROOM_SEAL("KmsInstanceService", "Encrypt", kDataKey),
     STRONGROOM_SEAL("KmsInstanceService", "AdvanceEncrypt", kDataKey),
-    {"KmsInstanceService", "Decrypt", kOpenGroup, OperationClass::kDecrypt, true, true},
-    {"KmsInstanceService", "AdvanceDecrypt", kOpenGroup, OperationClass::kDecrypt, true, true},
-    {"KmsInstanceService", "GenerateRandom", 0, OperationClass::kRandom, false, false},
+    {"KmsInstanceService", "Decrypt", kOpenGroup, OperationClass::kDecrypt, true, true, nullptr,
+     true},
+    {"KmsInstanceService", "AdvanceDecrypt", kOpenGroup, OperationClass::kDecrypt, true, true,
+     nullptr, true},
+    {"KmsInstanceService", "GenerateRandom", 0, OperationClass::kRandom, false, false, nullptr,
+     true},
     STRONGROOM_MANAGE("CreateKey", kAdministerGroup, false),
     STRONGROOM_MANAGE("DescribeKey", kAdministerGroup | kDescribeGroup, true),
     STRONGROOM_MANAGE("ListKeys", kAdministerGroup | kDescribeGroup, false),

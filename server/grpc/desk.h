@@ -50,23 +50,25 @@ class Desk {
     context->AddInitialMetadata("x-request-id", call->request_id);
     absl::Status admitted = gate_.Admit(*call);
     if (admitted.ok()) {
-      const bool taken =
-          workers_.Run(call->principal(), [this, request, response, reactor, context, call, work] {
-            Request decoded;
-            Response answer;
-            const absl::Status status = gate_.Pass(*call, [&](gate::Call& passed) {
-              absl::Status parsed = Parse(*request, decoded);
-              SetExtras(decoded, *context, passed);
-              return parsed.ok() ? work(std::as_const(decoded), passed, answer) : parsed;
-            });
-            if (status.ok()) {
-              SetRequestId(answer, call->request_id);
-              Serialize(answer, *response);
-            }
-            WipeSecrets(decoded);
-            WipeSecrets(answer);
-            reactor->Finish(ToGrpcStatus(status, call->request_id));
-          });
+      auto serve = [this, request, response, reactor, context, call, work] {
+        Request decoded;
+        Response answer;
+        const absl::Status status = gate_.Pass(*call, [&](gate::Call& passed) {
+          absl::Status parsed = Parse(*request, decoded);
+          SetExtras(decoded, *context, passed);
+          return parsed.ok() ? work(std::as_const(decoded), passed, answer) : parsed;
+        });
+        if (status.ok()) {
+          SetRequestId(answer, call->request_id);
+          Serialize(answer, *response);
+        }
+        WipeSecrets(decoded);
+        WipeSecrets(answer);
+        reactor->Finish(ToGrpcStatus(status, call->request_id));
+      };
+      const bool taken = operation.info().quick
+                             ? workers_.RunQuick(call->principal(), std::move(serve))
+                             : workers_.Run(call->principal(), std::move(serve));
       if (!taken) admitted = TooManyWaiting();
     }
     if (!admitted.ok()) Refuse(call, std::move(admitted), reactor);

@@ -125,7 +125,7 @@ class Server::Endpoint {
 };
 
 Server::Server(const ServerOptions& options, Log& log)
-    : workers_(std::make_unique<Workers>(options.workers, kMaxWaitingCalls)),
+    : workers_(std::make_unique<Workers>(options.workers, kMaxWaitingCalls, options.quick_calls)),
       acceptor_(options.connections, log) {}
 
 Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }

@@ -43,6 +43,9 @@ struct ServerOptions {
   bool reflection = true;
   // How many calls work at a time; the token's lanes, for a call mostly waits for one.
   int workers = 1;
+  // How many quick calls (gate::OperationInfo::quick) may work on gRPC's own threads at a time, in
+  // place of a worker: none, unless the token computes in this process.
+  int quick_calls = 0;
   // How many connections are open at a time, over all listeners, and how many calls on each.
   int connections = 1000;
   int streams_per_connection = 100;

@@ -41,6 +41,47 @@ TEST(WorkersTest, WorkIsRunOnceOnAnotherThread) {
   EXPECT_NE(ran.get_future().get(), std::this_thread::get_id());
 }
 
+TEST(WorkersTest, QuickWorkIsDoneOnItsCallersThread) {
+  std::thread::id ran;
+  Workers workers(1, 1, /*here=*/1);
+  ASSERT_TRUE(workers.RunQuick("a", [&] { ran = std::this_thread::get_id(); }));
+  EXPECT_EQ(ran, std::this_thread::get_id());
+}
+
+TEST(WorkersTest, QuickWorkIsHandedOverWhereNoneMayBeDoneHere) {
+  std::promise<std::thread::id> ran;
+  Workers workers(1, 1);
+  ASSERT_TRUE(workers.RunQuick("a", [&] { ran.set_value(std::this_thread::get_id()); }));
+  EXPECT_NE(ran.get_future().get(), std::this_thread::get_id());
+}
+
+// So that a token that hangs takes no more of gRPC's threads than it may.
+TEST(WorkersTest, QuickWorkIsHandedOverWhileOtherQuickWorkIsUnderWay) {
+  std::promise<std::thread::id> inner;
+  Workers workers(1, 1, /*here=*/1);
+  ASSERT_TRUE(workers.RunQuick("a", [&] {
+    EXPECT_TRUE(workers.RunQuick("b", [&] { inner.set_value(std::this_thread::get_id()); }));
+    EXPECT_NE(inner.get_future().get(), std::this_thread::get_id());
+  }));
+  std::thread::id after;
+  ASSERT_TRUE(workers.RunQuick("a", [&] { after = std::this_thread::get_id(); }));
+  EXPECT_EQ(after, std::this_thread::get_id());
+}
+
+TEST(WorkersTest, QuickWorkDoesNotOvertakeWhatWaits) {
+  std::vector<std::string> order;
+  {
+    Busy busy;
+    Workers workers(1, 2, /*here=*/1);
+    busy.Begin(workers);
+    EXPECT_TRUE(workers.Run("a", [&] { order.push_back("first"); }));
+    EXPECT_TRUE(workers.RunQuick("b", [&] { order.push_back("second"); }));
+    EXPECT_TRUE(order.empty());
+    busy.Release();
+  }
+  EXPECT_THAT(order, ElementsAre("first", "second"));
+}
+
 TEST(WorkersTest, AsManyPiecesOfWorkRunAtATimeAsThereAreThreads) {
   constexpr int kThreads = 4;
   Busy busy[kThreads];
