@@ -59,9 +59,16 @@ absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindVersionObjects(Session& sessio
                                                                  KeySource source,
                                                                  const ObjectId& id);
 
-// All objects of a role and a source in the token, with their ids.
-absl::StatusOr<std::vector<std::pair<ObjectId, CK_OBJECT_HANDLE>>> FindVersionObjects(
-    Session& session, VersionRole role, KeySource source);
+// An object that goes by the name of one object of a version.
+struct FoundVersionObject {
+  VersionRole role;
+  KeySource source;
+  ObjectId id;
+  CK_OBJECT_HANDLE object;
+};
+
+// All such objects in the token, of all roles and sources.
+absl::StatusOr<std::vector<FoundVersionObject>> FindVersionObjects(Session& session);
 
 }  // namespace strongroom::hsm::internal
 
