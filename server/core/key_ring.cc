@@ -290,11 +290,9 @@ KeyDescription KeyRing::DescriptionOf(store::KeyRecord key) {
 }
 
 absl::StatusOr<KeyDescription> KeyRing::Describe(const KeyId& key) {
-  absl::StatusOr<store::KeyRecord> record = [&] {
-    MutexLock lock(change_mu_);
-    return Reload(key);
-  }();
-  if (!record.ok()) return record.status();
+  absl::StatusOr<store::KeyRecord> record = store_.GetKey(key);
+  if (absl::IsNotFound(record.status())) return KeyNotFound(key);
+  if (!record.ok()) return FromStore(record.status());
   return DescriptionOf(*std::move(record));
 }
 

@@ -55,13 +55,11 @@ class ManyKeysTest : public KmsFixture {
     return keys;
   }
 
-  KeyRecord OneSynthetic() {
+  store::KeyRecord OneSynthetic() {
     const std::vector<KeyDescription> keys = List({.statuses = {KeyStatus::kUnavailable}});
     EXPECT_THAT(keys, Not(IsEmpty()));
-    return keys.empty() ? KeyRecord() : keys.back().record;
+    return keys.empty() ? store::KeyRecord() : keys.back().record;
   }
-
-  using KeyRecord = store::KeyRecord;
 };
 
 TEST_F(ManyKeysTest, KeysThatTheTokenLacksAreCountedAndTheOthersServe) {
@@ -84,7 +82,7 @@ TEST_F(ManyKeysTest, KeysThatTheTokenLacksAreCountedAndTheOthersServe) {
 TEST_F(ManyKeysTest, KeyThatTheTokenLacksIsRefusedWithoutTheToken) {
   const KeyId hot = CreateKey();
   ASSERT_NO_FATAL_FAILURE(AddSynthetic(kMany));
-  const KeyRecord key = OneSynthetic();
+  const store::KeyRecord key = OneSynthetic();
   const auto unusable = FailsWith(Reason::kUnavailable, HasSubstr(key.primary_version.ToString()));
   faults().Reset();
   EXPECT_THAT(ring().Resolve(key.id), IsOkAndHolds(key.id));
