@@ -30,9 +30,7 @@ def test_hot_keys_are_served_among_many(server):
     hot = [client.create_key() for _ in range(3)]
     sealed = [operation("kms-GenerateDataKey").seal(client, key) for key in hot]
     server.stop()
-    subprocess.run(
-        [ADD_SYNTHETIC_KEYS, server.config["store"]["path"], str(MANY)], check=True
-    )
+    subprocess.run([ADD_SYNTHETIC_KEYS, server.config["store"]["path"], str(MANY)], check=True)
     client = server.start().client()
 
     started = server.wait_for_event(lambda event: event["event"] == "started")
