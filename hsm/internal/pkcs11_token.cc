@@ -342,7 +342,8 @@ absl::Status Pkcs11Token::FindAllVersionKeys(
       bool twice = false;
     };
     std::map<ObjectId, Pair> versions;
-    absl::StatusOr<std::vector<FoundVersionObject>> objects = FindVersionObjects(session);
+    absl::StatusOr<std::vector<FoundVersionObject>> objects =
+        FindVersionObjects(session, kKeySources);
     if (!objects.ok()) return objects.status();
     for (const FoundVersionObject& object : *objects) {
       Pair& pair = versions.try_emplace(object.id, Pair{.source = object.source}).first->second;

@@ -70,7 +70,8 @@ absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindVersionObjects(Session& sessio
   return FindKeyObjects(session, Describe(role, source, id));
 }
 
-absl::StatusOr<std::vector<FoundVersionObject>> FindVersionObjects(Session& session) {
+absl::StatusOr<std::vector<FoundVersionObject>> FindVersionObjects(
+    Session& session, absl::Span<const KeySource> sources) {
   // One search for whatever may be ours, and a look at each: a search costs SoftHSM as much as
   // reading all objects, and there would be one for each role and source.
   absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> objects =
@@ -87,7 +88,7 @@ absl::StatusOr<std::vector<FoundVersionObject>> FindVersionObjects(Session& sess
     if (!read.ok()) return read.status();
     if (!*read || name[0].ulValueLen > label.size() || name[1].ulValueLen != id.size()) continue;
     const absl::string_view its_label(label.data(), name[0].ulValueLen);
-    for (KeySource source : kKeySources) {
+    for (KeySource source : sources) {
       for (VersionRole role : kVersionRoles) {
         if (its_label == LabelOf(role, source)) found.push_back({role, source, id, object});
       }

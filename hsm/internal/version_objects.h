@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "hsm/internal/key_objects.h"
 #include "hsm/internal/pkcs11.h"
 #include "hsm/internal/proof.h"
@@ -67,8 +68,9 @@ struct FoundVersionObject {
   CK_OBJECT_HANDLE object;
 };
 
-// All such objects in the token, of all roles and sources.
-absl::StatusOr<std::vector<FoundVersionObject>> FindVersionObjects(Session& session);
+// All such objects in the token, of all roles and these sources.
+absl::StatusOr<std::vector<FoundVersionObject>> FindVersionObjects(
+    Session& session, absl::Span<const KeySource> sources);
 
 }  // namespace strongroom::hsm::internal
 
