@@ -7,12 +7,24 @@
 
 namespace strongroom::core {
 
-bool UseBudget::TakeOfBlock() {
+namespace {
+
+// With fewer than this in a block, a half of it is over before the next is there.
+constexpr int64_t kLeastToReserveAhead = 64;
+
+}  // namespace
+
+std::optional<int64_t> UseBudget::TakeOfBlock() {
   int64_t left = block_;
   while (left > 0) {
-    if (block_.compare_exchange_weak(left, left - 1)) return true;
+    if (block_.compare_exchange_weak(left, left - 1)) return left - 1;
   }
-  return false;
+  return std::nullopt;
+}
+
+int64_t UseBudget::BlockSize() const {
+  // A hundredth, so that a crash does not lose much of a small limit.
+  return std::clamp<int64_t>(limits_.most / 100, 1, limits_.block);
 }
 
 absl::Status UseBudget::UsedUp() const {
@@ -24,20 +36,31 @@ absl::Status UseBudget::UsedUp() const {
 }
 
 absl::Status UseBudget::Take() {
-  if (TakeOfBlock()) return absl::OkStatus();
+  if (const std::optional<int64_t> left = TakeOfBlock(); left.has_value()) {
+    // One taker finds just this many. It waits for the disk, and nobody else does.
+    if (*left == BlockSize() / 2 && BlockSize() >= kLeastToReserveAhead) {
+      MutexLock lock(mu_);
+      // What comes of it is told to who needs it.
+      Reserve().IgnoreError();
+    }
+    return absl::OkStatus();
+  }
   MutexLock lock(mu_);
   // Somebody else may have reserved while this one waited.
-  while (!TakeOfBlock()) {
-    // It was the last block: who goes on asking does not keep the store busy.
-    if (reserved_ >= limits_.most) return UsedUp();
-    // A hundredth, so that a crash does not lose much of a small limit.
-    const int64_t count = std::clamp<int64_t>(limits_.most / 100, 1, limits_.block);
-    absl::StatusOr<store::UseBlock> block = store_.ReserveUses(version_, count, limits_.most);
-    if (!block.ok()) return FromStore(block.status());
-    reserved_ = block->uses_reserved;
-    if (block->size == 0) return UsedUp();
-    block_ += block->size;
+  while (!TakeOfBlock().has_value()) {
+    if (absl::Status status = Reserve(); !status.ok()) return status;
   }
+  return absl::OkStatus();
+}
+
+absl::Status UseBudget::Reserve() {
+  // It was the last block: who goes on asking does not keep the store busy.
+  if (reserved_ >= limits_.most) return UsedUp();
+  absl::StatusOr<store::UseBlock> block = store_.ReserveUses(version_, BlockSize(), limits_.most);
+  if (!block.ok()) return FromStore(block.status());
+  reserved_ = block->uses_reserved;
+  if (block->size == 0) return UsedUp();
+  block_ += block->size;
   return absl::OkStatus();
 }
 

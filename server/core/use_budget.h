@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -19,7 +20,8 @@ struct UseLimits {
   int64_t rotate_at = int64_t{1} << 31;
   // Here it refuses.
   int64_t most = int64_t{1} << 32;
-  // How many uses are reserved at a time: what a crash loses at most. Fewer if `most` is small.
+  // How many uses are reserved at a time, the next when half of them are taken: a crash loses half
+  // as many again at most. Fewer if `most` is small.
   int64_t block = 4096;
 };
 
@@ -50,8 +52,12 @@ class UseBudget {
   bool WantsRotation() const { return reserved_ >= limits_.rotate_at; }
 
  private:
-  // Takes one of the block's; false if it is used up.
-  bool TakeOfBlock();
+  // Takes one of the block's and says how many it leaves; nothing if the block is used up.
+  std::optional<int64_t> TakeOfBlock();
+  // How many are reserved at a time.
+  int64_t BlockSize() const;
+  // Adds a block. Rejected.LimitExceeded if there is none; errors of the store, for the caller.
+  absl::Status Reserve() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status UsedUp() const;
 
   store::Store& store_;

@@ -418,5 +418,38 @@ TEST_F(UseBudgetTest, UseThatIsKnownToBeTheLastDoesNotAskTheStoreAgain) {
   EXPECT_THAT(TrySeal(key), FailsWith(Reason::kLimitExceeded));
 }
 
+class UseBlockTest : public KmsFixture {};
+
+// So that nobody waits for the disk but the one who reserves.
+TEST_F(UseBlockTest, NextBlockIsThereBeforeTheLastOneIsUsedUp) {
+  const KeyId key = CreateKey();
+  ASSERT_OK_AND_ASSIGN(const UsableVersion version,
+                       ring().ForSealing(key, SealingVersion::kPrimary));
+  const UseLimits limits = {.block = 100};
+  UseBudget budget(store(), limits, version.key_version_id, kProof);
+  for (int taken = 1; taken <= 500; ++taken) {
+    ASSERT_OK(budget.Take());
+    // The first block begins with the first use, and each half of one brings another.
+    const int blocks = 1 + (taken + 50) / 100;
+    ASSERT_EQ(budget.reserved(), kProof + 100 * blocks) << taken;
+  }
+}
+
+TEST_F(UseBlockTest, StoreThatFailsMeanwhileIsAskedAgainWhenTheBlockIsUsedUp) {
+  const KeyId key = CreateKey();
+  ASSERT_OK_AND_ASSIGN(const UsableVersion version,
+                       ring().ForSealing(key, SealingVersion::kPrimary));
+  const UseLimits limits = {.block = 100};
+  UseBudget budget(store(), limits, version.key_version_id, kProof);
+  for (int taken = 1; taken < 50; ++taken) ASSERT_OK(budget.Take());
+  store().Fail("ReserveUses", absl::UnavailableError("no disk"));
+  for (int taken = 50; taken <= 100; ++taken) ASSERT_OK(budget.Take());
+  EXPECT_EQ(budget.reserved(), kProof + 100);
+  EXPECT_THAT(budget.Take(), FailsWith(Reason::kServiceUnavailableTemporary));
+  store().Mend();
+  ASSERT_OK(budget.Take());
+  EXPECT_EQ(budget.reserved(), kProof + 200);
+}
+
 }  // namespace
 }  // namespace strongroom::core
