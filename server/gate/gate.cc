@@ -127,7 +127,19 @@ absl::StatusOr<Permit> Call::Ask(Operation what, absl::Span<const core::KeyRefer
 }
 
 absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys) {
-  return Ask(operation, keys, context());
+  if (count > 1) {
+    const absl::Status fits = gate_.parts_.rate_limiter.CheckBatch(
+        "count", principal_, operation.info().operation_class, count);
+    if (!fits.ok()) return fits;
+  }
+  absl::StatusOr<Permit> permit = Ask(operation, keys, context());
+  // Only now, for what does nothing costs no more than a call.
+  if (count > 1 && permit.ok() && !dry_run) {
+    const absl::Status taken = gate_.parts_.rate_limiter.TakeRest(
+        principal_, operation.info().operation_class, count, std::chrono::steady_clock::now());
+    if (!taken.ok()) return taken;
+  }
+  return permit;
 }
 
 absl::StatusOr<std::optional<KeyId>> Call::AskForOpening(
@@ -264,20 +276,23 @@ absl::Status Gate::Record(const Call& call, const absl::Status& outcome) const {
   record.dry_run = call.dry_run;
   record.outcome = OutcomeOf(outcome);
   record.reason = outcome.ok() ? "OK" : core::InfoOf(core::ReasonOf(outcome)).name;
+  record.count = call.count;
   record.duration_us = MicrosecondsSince(call.arrival_);
   return parts_.trail->Write(record);
 }
 
 void Gate::WriteLine(const Call& call, const absl::Status& outcome) const {
+  // A batch that was done in part is a success to its caller, not to who looks for faults.
+  const absl::Status& failure = outcome.ok() ? call.shortfall : outcome;
   const core::ReasonInfo* const reason =
-      outcome.ok() ? nullptr : &core::InfoOf(core::ReasonOf(outcome));
+      failure.ok() ? nullptr : &core::InfoOf(core::ReasonOf(failure));
   // What the trail has is logged only for those who look for a fault.
   LogLevel level = parts_.trail == nullptr ? LogLevel::kInfo : LogLevel::kDebug;
   if (reason != nullptr && reason->http_status >= 500) level = LogLevel::kError;
   if (!parts_.log.Writes(level)) return;
   // The error's message is left out: it may repeat what the caller sent.
   const std::string operation = call.operation.FullName();
-  const std::string detail = outcome.ok() ? std::string() : core::DetailOf(outcome);
+  const std::string detail = failure.ok() ? std::string() : core::DetailOf(failure);
   parts_.log.Write(level, "call",
                    {{"request_id", call.request_id},
                     {"principal", call.principal_},

@@ -57,6 +57,7 @@ inline constexpr OperationInfo kOperations[] = {
   { "KeyManagementService", name, groups, OperationClass::kManagement, false, grantable }
     STRONGROOM_SEAL("KmsService", "GenerateDataKey", kDataKey),
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyWithoutPlaintext", kDataKey),
+    {"KmsService", "BatchGenerateDataKey", kSealGroup, OperationClass::kDataKey, true, true},
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyPair", kKeyPair),
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyPairWithoutPlaintext", kKeyPair),
     STRONGROOM_SEAL("KmsService", "Encrypt", kDataKey),
