@@ -260,6 +260,10 @@ std::optional<core::PairReservoir::Options> ReadReservoir(YamlReader& root,
   }
   options.refill_per_second =
       reservoir.OptionalNumber("refill_per_second", 0, 0, kMostRefillPerSecond);
+  if (options.refill_per_second > 0 && options.refill_per_second < kLeastRate) {
+    reservoir.Fail("refill_per_second",
+                   absl::StrCat("has to be 0 (no limit) or at least ", kLeastRate));
+  }
   options.max_bytes = reservoir.OptionalInt("max_mib", options.max_bytes >> 20, 1, 65536) << 20;
   reservoir.RefuseOthers();
   return options;

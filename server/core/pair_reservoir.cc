@@ -70,7 +70,7 @@ std::map<hsm::PairSpec, int> PairReservoir::DefaultPairs() {
   return pairs;
 }
 
-int64_t PairReservoir::BytesOf(hsm::PairSpec spec) { return IsRsa(spec) ? 64 << 10 : 32 << 10; }
+int64_t PairReservoir::BytesOf(hsm::PairSpec spec) { return IsRsa(spec) ? 16 << 10 : 10 << 10; }
 
 PairReservoir::PairReservoir(hsm::Token& token, const StoreId& store, Log& log, Options options)
     : token_(token), store_(store), log_(log), options_(std::move(options)) {
@@ -177,10 +177,19 @@ PairReservoir::Counts PairReservoir::CountsOf(hsm::PairSpec spec) {
   if (shelf == nullptr) return counts;
   counts.claimed = shelf->claimed_count;
   counts.stored = static_cast<int>(shelf->stored.size());
+  counts.in_hand = shelf->in_hand;
   for (const auto& [version, pairs] : shelf->claimed) {
     if (version.has_value()) counts.prepared += static_cast<int>(pairs.size());
   }
   return counts;
+}
+
+bool PairReservoir::WaitUntilLoaded(Deadline deadline) {
+  MutexLock lock(mu_);
+  while (!loaded_) {
+    if (!changed_.WaitUntil(mu_, deadline)) return false;
+  }
+  return true;
 }
 
 bool PairReservoir::WaitUntilSettled(Deadline deadline) {
@@ -382,6 +391,11 @@ void PairReservoir::Fill() {
     {
       MutexLock lock(mu_);
       while (!stopping_ && unwritten.empty() && NextToFill() == nullptr) {
+        if (!std::exchange(told_of_filling_, true)) {
+          int64_t pairs = 0;
+          for (const Shelf& each : shelves_) pairs += each.count();
+          log_.Write(LogLevel::kInfo, "reservoir_filled", {{"pairs", pairs}});
+        }
         changed_.NotifyAll();
         fill_.Wait(mu_);
       }

@@ -64,6 +64,7 @@ class PairReservoir {
     int claimed = 0;   // may be handed out
     int stored = 0;    // on disk and in the token, to be claimed
     int prepared = 0;  // of the claimed
+    int in_hand = 0;   // on the way from one to another
   };
 
   // `token` and `log` outlive this. `store` is whose pairs these are.
@@ -84,6 +85,8 @@ class PairReservoir {
       ABSL_LOCKS_EXCLUDED(mu_);
 
   Counts CountsOf(hsm::PairSpec spec) ABSL_LOCKS_EXCLUDED(mu_);
+  // Waits until pairs can be taken. False after `deadline`.
+  bool WaitUntilLoaded(Deadline deadline) ABSL_LOCKS_EXCLUDED(mu_);
   // Waits until there is nothing left to do here but to be taken from. False after `deadline`.
   bool WaitUntilSettled(Deadline deadline) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -178,6 +181,7 @@ class PairReservoir {
   std::deque<Shelf> shelves_ ABSL_GUARDED_BY(mu_);
   const Shelf* last_filled_ ABSL_GUARDED_BY(mu_) = nullptr;
   int filled_in_a_row_ ABSL_GUARDED_BY(mu_) = 0;
+  bool told_of_filling_ ABSL_GUARDED_BY(mu_) = false;
   Time next_pair_at_ ABSL_GUARDED_BY(mu_){};
   // The disk failed: it is not asked before that.
   Time claim_again_at_ ABSL_GUARDED_BY(mu_){};
