@@ -152,7 +152,7 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
       prepare_.NotifyOne();
       return Taken{std::move(waiting->pair), std::move(waiting->wrapped)};
     }
-    if (shelf->claiming > 0) {
+    if (shelf->coming > 0) {
       if (deadline == kNoDeadline) {
         changed_.Wait(mu_);
       } else if (!changed_.WaitUntil(mu_, deadline)) {
@@ -236,7 +236,7 @@ std::optional<PairReservoir::Waiting> PairReservoir::TakeClaimed(
 }
 
 bool PairReservoir::HasToClaim(const Shelf& shelf) const {
-  return shelf.claimed_count < shelf.claimed_most && !shelf.stored.empty() && shelf.claiming == 0;
+  return shelf.claimed_count < shelf.claimed_most && !shelf.stored.empty();
 }
 
 bool PairReservoir::HasToPrepare(const Shelf& shelf) const {
@@ -251,12 +251,12 @@ void PairReservoir::Claim(Shelf& shelf, int most) {
   }
   const int count = static_cast<int>(pairs.size());
   shelf.in_hand += count;
-  ++shelf.claiming;
+  ++shelf.coming;
   mu_.unlock();
   const absl::Status removed = RemoveRows(pairs);
   if (!removed.ok()) Complain("reservoir_claim_failed", removed);
   mu_.lock();
-  --shelf.claiming;
+  --shelf.coming;
   shelf.in_hand -= count;
   for (Waiting& waiting : pairs) {
     if (removed.ok()) {
@@ -276,12 +276,14 @@ bool PairReservoir::PrepareOne(Shelf& shelf) {
   std::optional<Waiting> waiting = TakeClaimed(shelf, std::nullopt, /*or_any=*/false);
   if (!waiting.has_value()) return false;
   ++shelf.in_hand;
+  ++shelf.coming;
   mu_.unlock();
   absl::StatusOr<std::string> wrapped = token_.WrapKeptPair(waiting->pair, keys);
   // One that is lost is destroyed with the lock let go.
   if (absl::IsAborted(wrapped.status())) waiting.reset();
   mu_.lock();
   --shelf.in_hand;
+  --shelf.coming;
   if (wrapped.ok()) {
     waiting->wrapped = *std::move(wrapped);
     PutClaimed(shelf, keys.id(), *std::move(waiting));

@@ -108,9 +108,10 @@ class PairReservoir {
     std::map<std::optional<hsm::ObjectId>, std::deque<Waiting>> claimed;
     int claimed_count = 0;
     std::deque<Waiting> stored;
-    // On neither list, because a thread works on them; of these, being claimed.
+    // On neither list, because a thread works on them.
     int in_hand = 0;
-    int claiming = 0;
+    // How many threads claim or prepare some of these, which can be taken in a moment.
+    int coming = 0;
     // Versions that a pair shall be prepared for, a pair each; the oldest first.
     std::deque<hsm::VersionKeys> wanted;
 
