@@ -249,9 +249,10 @@ std::optional<core::PairReservoir::Options> ReadReservoir(YamlReader& root,
   if (!options.path.empty() && options.path == store_path) {
     reservoir.Fail("path", "is store.path; the reservoir needs a file of its own");
   }
-  if (reservoir.Has("pairs")) {
+  const bool has_pairs = reservoir.Has("pairs");
+  YamlReader pairs = reservoir.OptionalMap("pairs");
+  if (has_pairs) {
     options.pairs.clear();
-    YamlReader pairs = reservoir.OptionalMap("pairs");
     for (hsm::PairSpec spec : hsm::kAllPairSpecs) {
       const std::string name(core::NameOfPairSpec(spec));
       options.pairs[spec] = static_cast<int>(pairs.OptionalInt(name, 0, 0, kMostWaitingPairs));

@@ -23,6 +23,8 @@ constexpr milliseconds kFirstPause(1000);
 constexpr milliseconds kLongestPause(60'000);
 // After so many failures the pairs on disk are given up, for this run.
 constexpr int kMostLoads = 5;
+// How long it has to be quiet until pairs that were claimed in a hurry go back to disk.
+constexpr milliseconds kBusy(1000);
 // Pairs of a curve are written so many at a time: a commit costs as much as dozens of them.
 constexpr size_t kWrittenTogether = 16;
 // A kind that is always wanted must not keep the others out.
@@ -146,6 +148,9 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
         lost.push_back(*std::move(waiting));
         continue;
       }
+      if (2 * shelf->claimed_count <= shelf->claimed_most) {
+        shelf->busy_until = steady_clock::now() + kBusy;
+      }
       for (int i = 0; i < kPreparedAfterTaking; ++i) shelf->wanted.push_back(keys);
       while (static_cast<int>(shelf->wanted.size()) > shelf->size) shelf->wanted.pop_front();
       fill_.NotifyOne();
@@ -163,6 +168,7 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
     }
     // To wait for the disk is less than to generate, of most kinds.
     if (shelf->stored.empty() || steady_clock::now() < claim_again_at_) break;
+    shelf->busy_until = steady_clock::now() + kBusy;
     Claim(*shelf, shelf->claimed_most);
     if (stopping_) return std::nullopt;
   }
@@ -235,8 +241,20 @@ std::optional<PairReservoir::Waiting> PairReservoir::TakeClaimed(
   return waiting;
 }
 
+int PairReservoir::ClaimedMost(const Shelf& shelf) const {
+  return steady_clock::now() < shelf.busy_until ? shelf.size : shelf.claimed_most;
+}
+
+PairReservoir::Shelf* PairReservoir::NextToReturn() {
+  if (!KeepsOnDisk() || sealed_ >= kMostSealed) return nullptr;
+  for (Shelf& shelf : shelves_) {
+    if (shelf.claimed_count > ClaimedMost(shelf)) return &shelf;
+  }
+  return nullptr;
+}
+
 bool PairReservoir::HasToClaim(const Shelf& shelf) const {
-  return shelf.claimed_count < shelf.claimed_most && !shelf.stored.empty();
+  return shelf.claimed_count < ClaimedMost(shelf) && !shelf.stored.empty() && shelf.coming == 0;
 }
 
 bool PairReservoir::HasToPrepare(const Shelf& shelf) const {
@@ -392,16 +410,21 @@ void PairReservoir::Fill() {
     Shelf* shelf = nullptr;
     {
       MutexLock lock(mu_);
-      while (!stopping_ && unwritten.empty() && NextToFill() == nullptr) {
-        if (!std::exchange(told_of_filling_, true)) {
-          int64_t pairs = 0;
-          for (const Shelf& each : shelves_) pairs += each.count();
-          log_.Write(LogLevel::kInfo, "reservoir_filled", {{"pairs", pairs}});
-        }
-        changed_.NotifyAll();
-        fill_.Wait(mu_);
+      while (!stopping_ && unwritten.empty() && NextToReturn() == nullptr &&
+             NextToFill() == nullptr) {
+        WaitForWork();
       }
-      if (!stopping_) shelf = NextToFill();
+      Shelf* const returning = unwritten.empty() && !stopping_ ? NextToReturn() : nullptr;
+      if (returning != nullptr) {
+        while (returning->claimed_count > returning->claimed_most) {
+          auto waiting = TakeClaimed(*returning, std::nullopt, /*or_any=*/true);
+          unwritten.push_back(*std::move(waiting));
+          ++returning->in_hand;
+        }
+        unwritten_shelf = returning;
+      } else if (!stopping_) {
+        shelf = NextToFill();
+      }
       if (shelf != nullptr) {
         filled_in_a_row_ = shelf == last_filled_ ? filled_in_a_row_ + 1 : 1;
         last_filled_ = shelf;
@@ -436,7 +459,7 @@ void PairReservoir::Fill() {
     }
     pause = kFirstPause;
     MutexLock lock(mu_);
-    if (!KeepsOnDisk() || shelf->claimed_count < shelf->claimed_most || sealed_ >= kMostSealed) {
+    if (!KeepsOnDisk() || shelf->claimed_count < ClaimedMost(*shelf) || sealed_ >= kMostSealed) {
       PutClaimed(*shelf, std::nullopt, Waiting{*std::move(pair)});
       prepare_.NotifyOne();
       changed_.NotifyAll();
@@ -445,6 +468,27 @@ void PairReservoir::Fill() {
     unwritten.push_back(Waiting{*std::move(pair)});
     unwritten_shelf = shelf;
     ++shelf->in_hand;
+  }
+}
+
+void PairReservoir::WaitForWork() {
+  if (!std::exchange(told_of_filling_, true)) {
+    int64_t pairs = 0;
+    for (const Shelf& shelf : shelves_) pairs += shelf.count();
+    log_.Write(LogLevel::kInfo, "reservoir_filled", {{"pairs", pairs}});
+  }
+  changed_.NotifyAll();
+  // Until one of them is quiet again.
+  Time until = Time::max();
+  for (const Shelf& shelf : shelves_) {
+    if (KeepsOnDisk() && shelf.claimed_count > shelf.claimed_most && sealed_ < kMostSealed) {
+      until = std::min(until, shelf.busy_until);
+    }
+  }
+  if (until == Time::max()) {
+    fill_.Wait(mu_);
+  } else {
+    fill_.WaitUntil(mu_, until);
   }
 }
 
@@ -458,7 +502,7 @@ void PairReservoir::ClaimAndPrepare() {
         if (steady_clock::now() >= claim_again_at_) {
           for (Shelf& shelf : shelves_) {
             if (stopping_ || !HasToClaim(shelf)) continue;
-            Claim(shelf, shelf.claimed_most - shelf.claimed_count);
+            Claim(shelf, ClaimedMost(shelf) - shelf.claimed_count);
             claimed = true;
           }
         }

@@ -29,7 +29,9 @@ namespace strongroom::core {
 // A pair is handed out once, ever. In this process there is one of each (hsm::KeptPair). On disk,
 // where pairs wait for the next start, it is gone for good before it may be handed out: pairs are
 // *claimed* by removing their rows, a block at a time and ahead of the calls, and only claimed ones
-// are taken. A crash loses what was claimed. What is on disk is sealed under keys that are the
+// are taken. A crash loses what was claimed: a quarter, or all that there are while pairs are taken
+// in quick succession, for then the rest is claimed at once and goes back to disk when it is quiet
+// again. What is on disk is sealed under keys that are the
 // token's and this start's: they are made when a server starts, and those of the start before are
 // destroyed before anything is handed out, so that an older copy of the file is of no use.
 //
@@ -112,6 +114,8 @@ class PairReservoir {
     int in_hand = 0;
     // How many threads claim or prepare some of these, which can be taken in a moment.
     int coming = 0;
+    // Pairs are taken in quick succession, and until then all may be claimed.
+    Time busy_until{};
     // Versions that a pair shall be prepared for, a pair each; the oldest first.
     std::deque<hsm::VersionKeys> wanted;
 
@@ -141,6 +145,11 @@ class PairReservoir {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Waiting> TakeClaimed(Shelf& shelf, const std::optional<hsm::ObjectId>& version,
                                      bool or_any) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How many pairs are to be claimed now.
+  int ClaimedMost(const Shelf& shelf) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Null if none has claimed pairs to go back to disk.
+  Shelf* NextToReturn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Claims up to `most` of the stored pairs. Lets go of the lock meanwhile.
   void Claim(Shelf& shelf, int most) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool PrepareOne(Shelf& shelf) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

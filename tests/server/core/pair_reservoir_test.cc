@@ -303,6 +303,24 @@ TEST_F(PairReservoirTest, WarmReservoirIsWarmAfterARestart) {
   for (int i = 0; i < 8; ++i) EXPECT_OK(Generate());
 }
 
+// Whoever takes pairs in quick succession has them all claimed; when it is quiet they go back.
+TEST_F(PairReservoirTest, PairsThatWereClaimedInAHurryGoBackToDisk) {
+  ASSERT_NO_FATAL_FAILURE(OpenAndSettle());
+  for (int i = 0; i < 3; ++i) ASSERT_OK(Generate());
+  const auto quiet = [&] {
+    const PairReservoir::Counts counts = reservoir().CountsOf(PairSpec::kEcP256);
+    return counts.claimed == 2 && counts.stored == 6;
+  };
+  while (!quiet()) std::this_thread::yield();
+  ASSERT_NO_FATAL_FAILURE(GenerateNothing());
+  CopyFile(options().path, options().path + ".crashed");
+  Close();
+  options().path += ".crashed";
+  Open();
+  ASSERT_TRUE(reservoir().WaitUntilLoaded(Patience()));
+  EXPECT_EQ(TakeAll().size(), 6u);
+}
+
 TEST_F(PairReservoirTest, StartThatCannotBeFinishedLosesNothing) {
   ASSERT_NO_FATAL_FAILURE(OpenAndSettle());
   ASSERT_NO_FATAL_FAILURE(CloseAndRestart());
