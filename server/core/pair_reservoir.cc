@@ -29,9 +29,10 @@ constexpr milliseconds kBusy(1000);
 constexpr size_t kWrittenTogether = 16;
 // A kind that is always wanted must not keep the others out.
 constexpr int kMostInARow = 32;
-// After a pair was taken, so many are prepared for its version: one more than was taken, so that in
-// the end all that wait are prepared for a version that is alone.
-constexpr int kPreparedAfterTaking = 2;
+// After a pair was taken, another is prepared for its version. Two if it was not prepared, so that
+// as many are in the end as are taken before the next one is.
+constexpr int kPreparedAfterHit = 1;
+constexpr int kPreparedAfterMiss = 2;
 // SP 800-38D allows 2^32 of a key with random IVs; a start's key never comes near.
 constexpr int64_t kMostSealed = int64_t{1} << 31;
 
@@ -151,7 +152,8 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
       if (2 * shelf->claimed_count <= shelf->claimed_most) {
         shelf->busy_until = steady_clock::now() + kBusy;
       }
-      for (int i = 0; i < kPreparedAfterTaking; ++i) shelf->wanted.push_back(keys);
+      const int more = waiting->wrapped.empty() ? kPreparedAfterMiss : kPreparedAfterHit;
+      for (int i = 0; i < more; ++i) shelf->wanted.push_back(keys);
       while (static_cast<int>(shelf->wanted.size()) > shelf->size) shelf->wanted.pop_front();
       fill_.NotifyOne();
       prepare_.NotifyOne();
