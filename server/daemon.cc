@@ -32,14 +32,15 @@ absl::Status Prefixed(absl::string_view prefix, const absl::Status& status) {
 
 grpc_server::ServerOptions ServerOptionsOf(const Config& config) {
   grpc_server::ServerOptions options;
+  grpc_server::ListenerOptions& listeners = options.listeners;
   for (const Config::UnixSocket& socket : config.unix_sockets) {
-    options.unix_listeners.push_back({socket.path, socket.mode});
+    listeners.unix_listeners.push_back({socket.path, socket.mode});
   }
-  for (const Config::Tcp& tcp : config.tcp) options.tcp_listeners.push_back({tcp.address});
-  options.reflection = config.reflection;
+  for (const Config::Tcp& tcp : config.tcp) listeners.tcp_listeners.push_back({tcp.address});
+  listeners.reflection = config.reflection;
+  listeners.connections = config.connections;
+  listeners.streams_per_connection = config.streams_per_connection;
   options.workers = config.token.lanes;
-  options.connections = config.connections;
-  options.streams_per_connection = config.streams_per_connection;
   return options;
 }
 
@@ -127,7 +128,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
                                            parts->client_certificates, clock, log);
     if (!tls.ok()) return tls.status();
     parts->tls = *std::move(tls);
-    options.tls = parts->tls.get();
+    options.listeners.tls = parts->tls.get();
   }
 
   // The store first: its lock tells whether another server is running, before a PIN is used.
