@@ -111,9 +111,9 @@ absl::StatusOr<std::unique_ptr<Listeners>> Listeners::Start(const ListenerOption
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   auto listeners =
       std::unique_ptr<Listeners>(new Listeners(options, std::move(service_names), log));
-  const auto start = [&](const std::string& socket_path,
-                         std::shared_ptr<grpc::ServerCredentials> credentials)
-      -> absl::StatusOr<Endpoint*> {
+  const auto start =
+      [&](const std::string& socket_path,
+          std::shared_ptr<grpc::ServerCredentials> credentials) -> absl::StatusOr<Endpoint*> {
     listeners->endpoints_.push_back(std::make_unique<Endpoint>(make_faces(socket_path)));
     Endpoint* const endpoint = listeners->endpoints_.back().get();
     absl::Status started = endpoint->Start(options, std::move(credentials));
@@ -136,9 +136,9 @@ absl::StatusOr<std::unique_ptr<Listeners>> Listeners::Start(const ListenerOption
     const size_t host_end = listener.address.rfind(':') + 1;
     listeners->tcp_addresses_.push_back(
         absl::StrCat(listener.address.substr(0, host_end), sockets->front().port()));
-    auto endpoint = start("", options.tls == nullptr
-                                  ? grpc::InsecureServerCredentials()
-                                  : std::make_shared<TlsCredentials>(*options.tls));
+    auto endpoint =
+        start("", options.tls == nullptr ? grpc::InsecureServerCredentials()
+                                         : std::make_shared<TlsCredentials>(*options.tls));
     if (!endpoint.ok()) return endpoint.status();
     for (ListeningSocket& socket : *sockets) {
       listeners->acceptor_.Add(std::move(socket),

@@ -22,12 +22,28 @@ using ::testing::HasSubstr;
 
 TEST(FaultModuleTest, DirectiveThatIsNoneIsRefused) {
   ASSERT_OK_AND_ASSIGN(FaultModule faults, FaultModule::Load());
-  for (const char* directive :
-       {"explode", "fail", "fail C_Login", "fail C_Logon CKR_PIN_LOCKED", "fail C_Login CKR_NONE",
-        "fail C_Login 0x", "fail C_Login 0xzz", "fail C_Login CKR_PIN_LOCKED call=0",
-        "fail C_Login CKR_PIN_LOCKED call=1-x", "fail C_Login CKR_PIN_LOCKED 1", "hold C_Login",
-        "hold C_Logon /fifo", "hide CKM_NONE", "flag", "attribute label CKA_ID 0",
-        "attribute label CKA_NONE 00", "record everything", "counts", "vanish call=x"}) {
+  for (const char* directive : {"explode",
+                                "fail",
+                                "fail C_Login",
+                                "fail C_Logon CKR_PIN_LOCKED",
+                                "fail C_Login CKR_NONE",
+                                "fail C_Login 0x",
+                                "fail C_Login 0xzz",
+                                "fail C_Login CKR_PIN_LOCKED call=0",
+                                "fail C_Login CKR_PIN_LOCKED call=1-x",
+                                "fail C_Login CKR_PIN_LOCKED 1",
+                                "hold C_Login",
+                                "hold C_Logon /fifo",
+                                "take C_Login",
+                                "take C_Logon 1",
+                                "take C_Login soon",
+                                "hide CKM_NONE",
+                                "flag",
+                                "attribute label CKA_ID 0",
+                                "attribute label CKA_NONE 00",
+                                "record everything",
+                                "counts",
+                                "vanish call=x"}) {
     EXPECT_THAT(faults.Apply(directive), StatusIs(absl::StatusCode::kInvalidArgument)) << directive;
   }
 }

@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +24,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "hsm/internal/pkcs11.h"
@@ -191,7 +194,10 @@ class State final : public FaultControl {
     return *state;
   }
 
-  void Know(const char* function, std::atomic<uint64_t>* calls) { calls_[function] = calls; }
+  void Know(const char* function, std::atomic<uint64_t>* calls, std::atomic<int64_t>* takes_us) {
+    calls_[function] = calls;
+    takes_us_[function] = takes_us;
+  }
 
   std::string Apply(const std::string& directive) override {
     std::istringstream in(directive);
@@ -215,6 +221,7 @@ class State final : public FaultControl {
     recorded_.clear();
     counts_file_.clear();
     for (auto& [name, calls] : calls_) *calls = 0;
+    for (auto& [name, takes_us] : takes_us_) *takes_us = 0;
   }
 
   bool lending() const { return lending_; }
@@ -299,6 +306,14 @@ class State final : public FaultControl {
       holds_.push_back({words[1], words[2], *when});
       return "";
     }
+    if (verb == "take" && arguments == 2) {
+      if (takes_us_.count(words[1]) == 0) return "no such function";
+      std::istringstream in(words[2]);
+      int64_t microseconds = 0;
+      if (!(in >> microseconds) || in.peek() != EOF || microseconds < 0) return "no such time";
+      *takes_us_[words[1]] = microseconds;
+      return "";
+    }
     if (verb == "vanish" && arguments <= 1) {
       const std::optional<When> when = arguments == 1 ? ParseWhen(words[1]) : When();
       if (!when.has_value()) return "no such call=";
@@ -356,6 +371,7 @@ class State final : public FaultControl {
 
   // Filled while the module is loaded, then only read.
   std::map<std::string, std::atomic<uint64_t>*> calls_;
+  std::map<std::string, std::atomic<int64_t>*> takes_us_;
   std::mutex mu_;
   std::vector<Failure> failures_;
   std::vector<Hold> holds_;
@@ -697,6 +713,12 @@ void WaitAt(const std::string& fifo) {
   if (fd >= 0) close(fd);
 }
 
+// Sleeps to the microsecond; a thread's default is 50.
+void SleepUntil(std::chrono::steady_clock::time_point time) {
+  thread_local const int exactly = prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+  if (exactly == 0) std::this_thread::sleep_until(time);
+}
+
 template <auto Member>
 struct Interposer;
 
@@ -704,9 +726,18 @@ template <typename... Args, CK_RV (*CK_FUNCTION_LIST::*Member)(Args...)>
 struct Interposer<Member> {
   static inline const char* name = nullptr;
   static inline std::atomic<uint64_t> calls = 0;
+  static inline std::atomic<int64_t> takes_us = 0;
 
   static CK_RV Call(Args... args) {
     ++calls;
+    if (takes_us == 0) return Decided(args...);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(takes_us);
+    const CK_RV rv = Decided(args...);
+    SleepUntil(end);
+    return rv;
+  }
+
+  static CK_RV Decided(Args... args) {
     const Decision decision = State::Get().Decide(name);
     for (const std::string& fifo : decision.fifos) WaitAt(fifo);
     if (decision.failure.has_value() && !decision.failure->forwarded) return decision.failure->rv;
@@ -717,7 +748,7 @@ struct Interposer<Member> {
   static void Install(const char* function) {
     name = function;
     outer.*Member = &Call;
-    State::Get().Know(name, &calls);
+    State::Get().Know(name, &calls, &takes_us);
   }
 };
 
