@@ -24,6 +24,8 @@ enum class ContentKind : uint8_t {
 // The clear part of a sealed blob. docs/blob-format.md describes the bytes, with test vectors.
 struct BlobHeader {
   static constexpr size_t kBytes = 56;
+  // The IV is its end.
+  static constexpr size_t kIvOffset = kBytes - hsm::kIvBytes;
 
   ContentKind kind = ContentKind::kBytes;
   // Only for the two kinds of private keys.

@@ -1,6 +1,7 @@
 #include "server/core/data_keys.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,15 @@ absl::Span<const uint8_t> AsBytes(absl::string_view text) {
 
 SecretBytes EncodePrivateKey(SecretBytes der, KeyFormat format) {
   return format == KeyFormat::kPem ? PrivateKeyToPem(der) : std::move(der);
+}
+
+// The most random bytes that a batch asks the token for at a time.
+constexpr size_t kRandomAtOnce = 4096;
+
+absl::Status TooLate() {
+  return MakeError(Reason::kDependencyTimeout,
+                   "the call's deadline passed before this data key's turn came; allow more time, "
+                   "or ask for fewer at a time");
 }
 
 // One of a number of places; none is left if !held().
@@ -48,28 +58,64 @@ class Place {
 
 absl::StatusOr<DataKey> DataKeys::GenerateDataKey(const SealingOptions& options, size_t bytes,
                                                   Plaintext plaintext, Deadline deadline) {
-  absl::StatusOr<UsableVersion> version = keys_.ForSealing(options.key, options.version);
+  absl::StatusOr<DataKeyBatch> batch = GenerateDataKeys(options, bytes, 1, plaintext, deadline);
+  if (!batch.ok()) return batch.status();
+  return DataKey{std::move(batch->sealed.front()), std::move(batch->plaintexts)};
+}
+
+absl::StatusOr<DataKeyBatch> DataKeys::GenerateDataKeys(const SealingOptions& options, size_t bytes,
+                                                        size_t count, Plaintext plaintext,
+                                                        Deadline deadline) {
+  const absl::StatusOr<UsableVersion> version = keys_.ForSealing(options.key, options.version);
   if (!version.ok()) return version.status();
   BlobHeader header;
+  header.kind =
+      plaintext == Plaintext::kReturned ? ContentKind::kBytes : ContentKind::kWrappedBytes;
   header.content_bytes = static_cast<uint32_t>(bytes);
-  DataKey key;
-  absl::StatusOr<Sealed> sealed;
+  Sealer sealer = envelope_.SealerFor(*version, header, options.binding);
+
+  DataKeyBatch batch;
+  batch.sealed.reserve(count);
+  absl::Span<uint8_t> clear;
   if (plaintext == Plaintext::kReturned) {
-    absl::StatusOr<SecretBytes> random = GenerateRandom(bytes, deadline);
-    if (!random.ok()) return random.status();
-    header.kind = ContentKind::kBytes;
-    sealed = envelope_.Seal(*version, header, random->ExposeSecret(), options.binding, deadline);
-    key.plaintext = *std::move(random);
-  } else {
-    absl::StatusOr<std::string> wrapped =
+    clear = batch.plaintexts.emplace(count * bytes).MutableSecret();
+  }
+  const auto make_one = [&](const hsm::Iv& iv) -> absl::StatusOr<Sealed> {
+    // The token would be asked in vain, and keep others waiting.
+    if (std::chrono::steady_clock::now() >= deadline) return TooLate();
+    if (!clear.empty()) {
+      return sealer.Seal(iv, clear.subspan(batch.sealed.size() * bytes, bytes), deadline);
+    }
+    const absl::StatusOr<std::string> wrapped =
         token_.GenerateWrappedSecret(version->keys, bytes, deadline);
     if (!wrapped.ok()) return FromToken(wrapped.status());
-    header.kind = ContentKind::kWrappedBytes;
-    sealed = envelope_.Seal(*version, header, AsBytes(*wrapped), options.binding, deadline);
+    return sealer.Seal(iv, AsBytes(*wrapped), deadline);
+  };
+  // Random bytes are drawn for many keys at a time, and used once.
+  std::vector<hsm::Iv> ivs(
+      std::min(count, std::clamp<size_t>(kRandomAtOnce / bytes, 1, kKeysAtOnce)));
+  absl::Status status;
+  while (status.ok() && batch.sealed.size() < count) {
+    const size_t made = batch.sealed.size();
+    ivs.resize(std::min(count - made, ivs.size()));
+    if (made > 0) status = keys_.ForSealing(options.key, options.version).status();
+    if (status.ok() && std::chrono::steady_clock::now() >= deadline) status = TooLate();
+    if (status.ok() && !clear.empty()) {
+      status = Draw(clear.subspan(made * bytes, ivs.size() * bytes), deadline);
+    }
+    if (status.ok()) {
+      status = Draw(absl::MakeSpan(ivs.front().data(), ivs.size() * sizeof(hsm::Iv)), deadline);
+    }
+    for (size_t i = 0; status.ok() && i < ivs.size(); ++i) {
+      absl::StatusOr<Sealed> sealed = make_one(ivs[i]);
+      status = sealed.status();
+      if (sealed.ok()) batch.sealed.push_back(*std::move(sealed));
+    }
   }
-  if (!sealed.ok()) return sealed.status();
-  key.sealed = *std::move(sealed);
-  return key;
+  if (batch.sealed.empty()) return status;
+  if (batch.plaintexts.has_value()) batch.plaintexts->Truncate(batch.sealed.size() * bytes);
+  batch.shortfall = std::move(status);
+  return batch;
 }
 
 absl::StatusOr<KeyPair> DataKeys::GenerateKeyPair(const SealingOptions& options, hsm::PairSpec spec,
@@ -186,9 +232,13 @@ absl::StatusOr<ReEncrypted> DataKeys::ReEncrypt(absl::string_view blob, const Bi
 
 absl::StatusOr<SecretBytes> DataKeys::GenerateRandom(size_t bytes, Deadline deadline) {
   SecretBytes random(bytes);
-  absl::Status status = token_.GenerateRandom(random.MutableSecret(), deadline);
-  if (!status.ok()) return FromToken(status);
+  absl::Status status = Draw(random.MutableSecret(), deadline);
+  if (!status.ok()) return status;
   return random;
+}
+
+absl::Status DataKeys::Draw(absl::Span<uint8_t> random, Deadline deadline) {
+  return FromToken(token_.GenerateRandom(random, deadline));
 }
 
 absl::Status DataKeys::RehearseToken(const std::optional<hsm::PairSpec>& pair_spec,

@@ -5,9 +5,12 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "hsm/pair_spec.h"
 #include "hsm/token.h"
 #include "platform/clock.h"
@@ -32,6 +35,16 @@ enum class Plaintext { kReturned, kNotReturned };
 struct DataKey {
   Sealed sealed;
   std::optional<SecretBytes> plaintext;
+};
+
+// What came of making many data keys: at least one was made.
+struct DataKeyBatch {
+  // The keys that were made, all by the same version.
+  std::vector<Sealed> sealed;
+  // The same keys in the clear, in the same order, one behind the other.
+  std::optional<SecretBytes> plaintexts;
+  // Why the rest were not made; OK if all were.
+  absl::Status shortfall;
 };
 
 struct KeyPair {
@@ -74,6 +87,18 @@ class DataKeys {
   absl::StatusOr<DataKey> GenerateDataKey(const SealingOptions& options, size_t bytes,
                                           Plaintext plaintext, Deadline deadline);
 
+  // `count` of them (at least 1), under one version of the key. The first that cannot be made is
+  // the last that is tried, so a token that is away is not asked for each of the rest; its error is
+  // the batch's shortfall, or is returned if it was the very first. DependencyTimeout once the
+  // deadline has passed.
+  //
+  // The key's state is looked at again every kKeysAtOnce keys: one that is disabled meanwhile stops
+  // sealing while the batch runs.
+  absl::StatusOr<DataKeyBatch> GenerateDataKeys(const SealingOptions& options, size_t bytes,
+                                                size_t count, Plaintext plaintext,
+                                                Deadline deadline);
+  static constexpr size_t kKeysAtOnce = 64;
+
   // Rejected.Throttling if as many pairs as may be are being generated.
   absl::StatusOr<KeyPair> GenerateKeyPair(const SealingOptions& options, hsm::PairSpec spec,
                                           KeyFormat format, Plaintext plaintext, Deadline deadline);
@@ -110,6 +135,8 @@ class DataKeys {
  private:
   absl::Status Rehearse(const UsableVersion& version, const std::optional<hsm::PairSpec>& pair_spec,
                         Deadline deadline);
+  // Fills `random` with random bytes of the token.
+  absl::Status Draw(absl::Span<uint8_t> random, Deadline deadline);
   absl::StatusOr<SecretBytes> OpenContent(Unsealed unsealed, Deadline deadline);
 
   KeyRing& keys_;

@@ -1,5 +1,6 @@
 #include "server/core/envelope.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,22 +21,35 @@ absl::StatusOr<KeyId> SealingKeyOf(absl::string_view blob) {
   return parsed->header.key_id;
 }
 
-absl::StatusOr<Sealed> Envelope::Seal(const UsableVersion& version, BlobHeader header,
-                                      absl::Span<const uint8_t> content, const Binding& binding,
-                                      Deadline deadline) {
+Sealer::Sealer(KeyRing& keys, hsm::Token& token, const UsableVersion& version, BlobHeader header,
+               const Binding& binding)
+    : keys_(keys), token_(token), version_(version) {
   header.key_id = version.key_id;
   header.key_version_id = version.key_version_id;
-  absl::Status status = token_.GenerateRandom(absl::MakeSpan(header.iv), deadline);
-  if (!status.ok()) return FromToken(status);
-  status = keys_.TakeUse(version);
+  aad_ = absl::StrCat(header.Encode(), binding.encoded());
+}
+
+absl::StatusOr<Sealed> Sealer::Seal(const hsm::Iv& iv, absl::Span<const uint8_t> content,
+                                    Deadline deadline) {
+  absl::Status status = keys_.TakeUse(version_);
   if (!status.ok()) return status;
-  std::string blob = header.Encode();
-  const std::string aad = absl::StrCat(blob, binding.encoded());
+  std::copy(iv.begin(), iv.end(), aad_.begin() + BlobHeader::kIvOffset);
   absl::StatusOr<std::string> ciphertext =
-      token_.Seal(version.keys, header.iv, AsBytes(aad), content, deadline);
+      token_.Seal(version_.keys, iv, AsBytes(aad_), content, deadline);
   if (!ciphertext.ok()) return FromToken(ciphertext.status());
-  blob += *ciphertext;
-  return Sealed{version.key_id, version.key_version_id, header.iv, std::move(blob)};
+  Sealed sealed{version_.key_id, version_.key_version_id, iv, {}};
+  sealed.blob.reserve(BlobHeader::kBytes + ciphertext->size());
+  sealed.blob.append(aad_, 0, BlobHeader::kBytes).append(*ciphertext);
+  return sealed;
+}
+
+absl::StatusOr<Sealed> Envelope::Seal(const UsableVersion& version, const BlobHeader& header,
+                                      absl::Span<const uint8_t> content, const Binding& binding,
+                                      Deadline deadline) {
+  hsm::Iv iv;
+  absl::Status status = token_.GenerateRandom(absl::MakeSpan(iv), deadline);
+  if (!status.ok()) return FromToken(status);
+  return SealerFor(version, header, binding).Seal(iv, content, deadline);
 }
 
 absl::StatusOr<Unsealed> Envelope::Unseal(absl::string_view blob, const Binding& binding,

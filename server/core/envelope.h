@@ -37,6 +37,29 @@ struct Unsealed {
 // no blob.
 absl::StatusOr<KeyId> SealingKeyOf(absl::string_view blob);
 
+// Seals contents one after the other under one version of a key, bound to one binding: what the
+// blobs have in common is encoded once.
+//
+// Errors are for the caller. For one thread at a time.
+class Sealer {
+ public:
+  // `header` says what the contents are; its ids and IV are set here. All that is referred to
+  // outlives the sealer.
+  Sealer(KeyRing& keys, hsm::Token& token, const UsableVersion& version, BlobHeader header,
+         const Binding& binding);
+
+  // `iv` is random and never used again. Takes one of the version's uses: Rejected.LimitExceeded.
+  absl::StatusOr<Sealed> Seal(const hsm::Iv& iv, absl::Span<const uint8_t> content,
+                              Deadline deadline);
+
+ private:
+  KeyRing& keys_;
+  hsm::Token& token_;
+  const UsableVersion& version_;
+  // The header, with the IV of the blob that is being sealed, and the binding behind it.
+  std::string aad_;
+};
+
 // Puts contents into sealed blobs and takes them out, by AES-GCM in the token. The blob's header
 // and the binding are authenticated with the content, so that nothing of a blob can be exchanged.
 //
@@ -48,9 +71,13 @@ class Envelope {
 
   // `header` says what the content is; its ids and IV are set here. Takes one of the version's
   // uses: Rejected.LimitExceeded.
-  absl::StatusOr<Sealed> Seal(const UsableVersion& version, BlobHeader header,
+  absl::StatusOr<Sealed> Seal(const UsableVersion& version, const BlobHeader& header,
                               absl::Span<const uint8_t> content, const Binding& binding,
                               Deadline deadline);
+  // For many contents. `version` outlives the sealer.
+  Sealer SealerFor(const UsableVersion& version, const BlobHeader& header, const Binding& binding) {
+    return Sealer(keys_, token_, version, header, binding);
+  }
 
   // InvalidCiphertext for whatever is not genuine, and for another IV than the blob's, if one is
   // given. Rejected.Disabled.

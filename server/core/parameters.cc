@@ -18,6 +18,7 @@ constexpr size_t kMaxAliasName = 249;
 constexpr size_t kMaxKeyReference = 2048;
 constexpr size_t kMaxDescription = 8192;
 constexpr int kMaxNumberOfBytes = 1024;
+constexpr int kMaxBatchCount = 1000;
 constexpr size_t kMaxPlaintext = 4096;
 constexpr size_t kMaxTagName = 128;
 constexpr size_t kMaxTagValue = 256;
@@ -167,6 +168,13 @@ absl::StatusOr<size_t> ParseNumberOfBytes(absl::string_view field, int64_t numbe
     return Invalid(field, absl::StrCat(number, " is not valid; valid are 1 to 1024"));
   }
   return static_cast<size_t>(number);
+}
+
+absl::StatusOr<size_t> ParseBatchCount(absl::string_view field, int64_t count) {
+  if (count < 1 || count > kMaxBatchCount) {
+    return Invalid(field, absl::StrCat(count, " is not valid; valid are 1 to 1000"));
+  }
+  return static_cast<size_t>(count);
 }
 
 absl::Status CheckPlaintext(absl::string_view field, absl::string_view plaintext) {

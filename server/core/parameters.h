@@ -44,6 +44,9 @@ absl::StatusOr<KeyFormat> ParseKeyFormat(absl::string_view field, absl::string_v
 absl::StatusOr<size_t> ParseNumberOfBytes(absl::string_view field, int64_t number);
 inline constexpr size_t kDefaultDataKeyBytes = 32;
 
+// How many data keys a batch asks for: 1 to 1,000.
+absl::StatusOr<size_t> ParseBatchCount(absl::string_view field, int64_t count);
+
 // Bytes that a caller wants sealed: 1 to 4,096.
 absl::Status CheckPlaintext(absl::string_view field, absl::string_view plaintext);
 

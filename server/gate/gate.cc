@@ -122,7 +122,18 @@ absl::StatusOr<Permit> Call::Ask(Operation what, absl::Span<const core::KeyRefer
 }
 
 absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys) {
-  return Ask(operation, keys, context());
+  RateLimiter& rate_limiter = gate_.parts_.rate_limiter;
+  const OperationClass operation_class = operation.info().operation_class;
+  const absl::Status fits = rate_limiter.CheckBatch("count", principal_, operation_class, count);
+  if (!fits.ok()) return fits;
+  absl::StatusOr<Permit> permit = Ask(operation, keys, context());
+  // Only now, for whom nothing is done costs no more than a call.
+  if (permit.ok() && !dry_run) {
+    const absl::Status taken =
+        rate_limiter.TakeRest(principal_, operation_class, count, std::chrono::steady_clock::now());
+    if (!taken.ok()) return taken;
+  }
+  return permit;
 }
 
 absl::StatusOr<std::optional<KeyId>> Call::AskForOpening(
@@ -259,20 +270,23 @@ absl::Status Gate::Record(const Call& call, const absl::Status& outcome) const {
   record.dry_run = call.dry_run;
   record.outcome = OutcomeOf(outcome);
   record.reason = outcome.ok() ? "OK" : core::InfoOf(core::ReasonOf(outcome)).name;
+  record.count = call.count;
   record.duration_us = MicrosecondsSince(call.arrival_);
   return parts_.trail->Write(record);
 }
 
 void Gate::WriteLine(const Call& call, const absl::Status& outcome) const {
+  // A batch that was done in part is a success to its caller, not to who looks for faults.
+  const absl::Status& failure = outcome.ok() ? call.shortfall : outcome;
   const core::ReasonInfo* const reason =
-      outcome.ok() ? nullptr : &core::InfoOf(core::ReasonOf(outcome));
+      failure.ok() ? nullptr : &core::InfoOf(core::ReasonOf(failure));
   // What the trail has is logged only for those who look for a fault.
   LogLevel level = parts_.trail == nullptr ? LogLevel::kInfo : LogLevel::kDebug;
   if (reason != nullptr && reason->http_status >= 500) level = LogLevel::kError;
   if (!parts_.log.Writes(level)) return;
   // The error's message is left out: it may repeat what the caller sent.
   const std::string operation = call.operation.FullName();
-  const std::string detail = outcome.ok() ? std::string() : core::DetailOf(outcome);
+  const std::string detail = failure.ok() ? std::string() : core::DetailOf(failure);
   parts_.log.Write(level, "call",
                    {{"request_id", call.request_id},
                     {"principal", call.principal_},

@@ -66,10 +66,18 @@ class Call {
   std::string key_version_id;
   // And what else the call is about (docs/audit.md).
   std::string target;
+  // Of a batch, how many it asks for; said before Authorize. 0 for calls that are no batch.
+  int64_t count = 0;
+  // Of a batch of which a part was done, why the rest was not; for the log.
+  absl::Status shortfall;
 
   // Whether the caller may do this call's operation with `keys`, all of them (none for an operation
   // that needs no key), bound as said above. What the work does with a key, it does with the id
   // that is returned, in the order of `keys`.
+  //
+  // A batch counts as so many calls: it takes the rest of them from the principal's rate once it is
+  // permitted, unless it is a dry run. Rejected.Throttling; InvalidParameter for one that is larger
+  // than what may ever come at once.
   //
   // Every call must ask; the answer of one that did not is withheld. Forbidden.NoPermission,
   // InvalidGrantToken; Forbidden.KeyNotFound and Forbidden.AliasNotFound for those who may know.

@@ -51,6 +51,7 @@ inline constexpr OperationInfo kOperations[] = {
   { "KeyManagementService", name, groups, OperationClass::kManagement, false, grantable }
     STRONGROOM_SEAL("KmsService", "GenerateDataKey", kDataKey),
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyWithoutPlaintext", kDataKey),
+    STRONGROOM_SEAL("KmsService", "BatchGenerateDataKey", kDataKey),
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyPair", kKeyPair),
     STRONGROOM_SEAL("KmsService", "GenerateDataKeyPairWithoutPlaintext", kKeyPair),
     STRONGROOM_SEAL("KmsService", "Encrypt", kDataKey),

@@ -16,6 +16,29 @@ constexpr double kMostRate = 1e6;
 constexpr int kMostBurst = 1000000;
 constexpr int64_t kLongestDelayForOthers = 1'000'000'000;  // nanoseconds
 
+int64_t ToNanoseconds(std::chrono::steady_clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
+std::string BucketName(absl::string_view principal, OperationClass operation_class) {
+  // The class in front, in one character, so that no two buckets have the same name.
+  return absl::StrCat(absl::string_view("01234").substr(static_cast<size_t>(operation_class), 1),
+                      principal);
+}
+
+absl::Status TooOften(absl::string_view principal, OperationClass operation_class,
+                      const RateLimit& limit, int64_t missing_nanoseconds,
+                      absl::string_view batch) {
+  const absl::Duration wait =
+      absl::Ceil(absl::Nanoseconds(missing_nanoseconds), absl::Milliseconds(1));
+  return core::MakeRetryableError(
+      core::Reason::kThrottling,
+      absl::StrCat(principal, " calls too often: at most ", limit.rate, " ",
+                   NameOf(operation_class), " operations a second, and ", limit.burst, " at once",
+                   batch, "; try again in ", absl::ToInt64Milliseconds(wait), " ms"),
+      wait);
+}
+
 }  // namespace
 
 absl::StatusOr<RateLimiter::Paces> RateLimiter::ToPaces(absl::string_view whose,
@@ -55,30 +78,39 @@ absl::StatusOr<std::unique_ptr<RateLimiter>> RateLimiter::Create(RateLimiterOpti
   return limiter;
 }
 
-absl::Status RateLimiter::Take(absl::string_view principal, OperationClass operation_class,
-                               std::chrono::steady_clock::time_point now) {
-  const size_t class_index = static_cast<size_t>(operation_class);
+const RateLimiter::Pace* RateLimiter::PaceOf(absl::string_view principal,
+                                             OperationClass operation_class) const {
   const auto own = principals_.find(principal);
   const std::optional<Pace>& pace =
-      (own == principals_.end() ? defaults_ : own->second)[class_index];
-  if (!pace.has_value()) return absl::OkStatus();
+      (own == principals_.end() ? defaults_ : own->second)[static_cast<size_t>(operation_class)];
+  return pace.has_value() ? &*pace : nullptr;
+}
 
-  const Nanoseconds time =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(now.time_since_epoch()).count();
-  // The class in front, in one character, so that no two buckets have the same name.
-  const std::string name =
-      absl::StrCat(absl::string_view("01234").substr(class_index, 1), principal);
+RateLimiter::Shard& RateLimiter::ShardOf(const std::string& bucket) {
   // The upper half, for the shard's own table uses the lower bits.
-  Shard& shard = shards_[(uint64_t{absl::Hash<std::string>()(name)} >> 32) % kShards];
+  return shards_[(uint64_t{absl::Hash<std::string>()(bucket)} >> 32) % kShards];
+}
+
+RateLimiter::Bucket& RateLimiter::Find(Shard& shard, const std::string& name, Nanoseconds time) {
+  if (shard.buckets.size() >= shard.sweep_size) {
+    absl::erase_if(shard.buckets,
+                   [time](const auto& bucket) { return bucket.second.full_at <= time; });
+    shard.sweep_size = std::max<size_t>(128, 2 * shard.buckets.size());
+  }
+  return shard.buckets[name];
+}
+
+absl::Status RateLimiter::Take(absl::string_view principal, OperationClass operation_class,
+                               std::chrono::steady_clock::time_point now) {
+  const Pace* const pace = PaceOf(principal, operation_class);
+  if (pace == nullptr) return absl::OkStatus();
+  const Nanoseconds time = ToNanoseconds(now);
+  const std::string name = BucketName(principal, operation_class);
+  Shard& shard = ShardOf(name);
   Nanoseconds missing = 0;
   {
     MutexLock lock(shard.mu);
-    if (shard.buckets.size() >= shard.sweep_size) {
-      absl::erase_if(shard.buckets,
-                     [time](const auto& bucket) { return bucket.second.full_at <= time; });
-      shard.sweep_size = std::max<size_t>(128, 2 * shard.buckets.size());
-    }
-    Bucket& bucket = shard.buckets[name];
+    Bucket& bucket = Find(shard, name, time);
     const Nanoseconds full_after = std::max(bucket.full_at, time) + pace->interval;
     missing = full_after - time - pace->whole;
     if (missing <= 0) {
@@ -90,13 +122,40 @@ absl::Status RateLimiter::Take(absl::string_view principal, OperationClass opera
         std::clamp(bucket.told + pace->interval, soonest, soonest + kLongestDelayForOthers);
     missing = bucket.told - time;
   }
-  const absl::Duration wait = absl::Ceil(absl::Nanoseconds(missing), absl::Milliseconds(1));
-  return core::MakeRetryableError(
-      core::Reason::kThrottling,
-      absl::StrCat(principal, " calls too often: at most ", pace->limit.rate, " ",
-                   NameOf(operation_class), " operations a second, and ", pace->limit.burst,
-                   " at once; try again in ", absl::ToInt64Milliseconds(wait), " ms"),
-      wait);
+  return TooOften(principal, operation_class, pace->limit, missing, "");
+}
+
+absl::Status RateLimiter::TakeRest(absl::string_view principal, OperationClass operation_class,
+                                   int64_t count, std::chrono::steady_clock::time_point now) {
+  const Pace* const pace = PaceOf(principal, operation_class);
+  if (pace == nullptr || count <= 1) return absl::OkStatus();
+  const Nanoseconds time = ToNanoseconds(now);
+  const std::string name = BucketName(principal, operation_class);
+  Shard& shard = ShardOf(name);
+  Nanoseconds missing = 0;
+  {
+    MutexLock lock(shard.mu);
+    Bucket& bucket = Find(shard, name, time);
+    const Nanoseconds full_after = std::max(bucket.full_at, time) + (count - 1) * pace->interval;
+    missing = full_after - time - pace->whole;
+    if (missing <= 0) {
+      bucket.full_at = full_after;
+      return absl::OkStatus();
+    }
+  }
+  return TooOften(principal, operation_class, pace->limit, missing + pace->interval,
+                  absl::StrCat(", of which a batch of ", count, " is ", count));
+}
+
+absl::Status RateLimiter::CheckBatch(absl::string_view field, absl::string_view principal,
+                                     OperationClass operation_class, int64_t count) const {
+  const Pace* const pace = PaceOf(principal, operation_class);
+  if (pace == nullptr || count <= pace->limit.burst) return absl::OkStatus();
+  return core::MakeError(
+      core::Reason::kInvalidParameter,
+      absl::StrCat(field, ": ", count, " is more than ", principal, " may ask for at once, ",
+                   pace->limit.burst, " ", NameOf(operation_class),
+                   " operations; ask for fewer at a time"));
 }
 
 size_t RateLimiter::buckets() const {

@@ -54,6 +54,16 @@ class RateLimiter {
   absl::Status Take(absl::string_view principal, OperationClass operation_class,
                     std::chrono::steady_clock::time_point now);
 
+  // For a call that took its token and turns out to be a batch, which counts as `count` calls.
+  //
+  // Takes the rest of them, all or none. Rejected.Throttling if there are not so many, with the
+  // time until there are `count`, for coming again takes the first one again.
+  absl::Status TakeRest(absl::string_view principal, OperationClass operation_class, int64_t count,
+                        std::chrono::steady_clock::time_point now);
+  // Whether so many may ever come at once. InvalidParameter, naming `field`, if not.
+  absl::Status CheckBatch(absl::string_view field, absl::string_view principal,
+                          OperationClass operation_class, int64_t count) const;
+
   // How many buckets are remembered, for tests and metrics.
   size_t buckets() const;
 
@@ -84,6 +94,12 @@ class RateLimiter {
 
   RateLimiter() = default;
   static absl::StatusOr<Paces> ToPaces(absl::string_view whose, const RateLimits& limits);
+  // Null where there is no limit.
+  const Pace* PaceOf(absl::string_view principal, OperationClass operation_class) const;
+  Shard& ShardOf(const std::string& bucket);
+  // The bucket of that name, full or not; others that are full are forgotten now and then.
+  static Bucket& Find(Shard& shard, const std::string& name, Nanoseconds time)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
 
   Paces defaults_;
   absl::flat_hash_map<std::string, Paces> principals_;

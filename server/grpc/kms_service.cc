@@ -116,13 +116,13 @@ void SetKey(const KeyId& key_id, const KeyVersionId& key_version_id, gate::Call&
 using S = v1::KmsService;
 using Base = S::WithRawCallbackMethod_GenerateDataKey<
     S::WithRawCallbackMethod_GenerateDataKeyWithoutPlaintext<
-        S::WithRawCallbackMethod_GenerateDataKeyPair<
+        S::WithRawCallbackMethod_BatchGenerateDataKey<S::WithRawCallbackMethod_GenerateDataKeyPair<
             S::WithRawCallbackMethod_GenerateDataKeyPairWithoutPlaintext<
                 S::WithRawCallbackMethod_Encrypt<S::WithRawCallbackMethod_Decrypt<
                     S::WithRawCallbackMethod_ReEncrypt<S::WithRawCallbackMethod_SignWithDataKeyPair<
                         S::WithRawCallbackMethod_DecryptWithDataKeyPair<
                             S::WithRawCallbackMethod_DeriveSharedSecret<
-                                S::WithRawCallbackMethod_GenerateRandom<S::Service>>>>>>>>>>>;
+                                S::WithRawCallbackMethod_GenerateRandom<S::Service>>>>>>>>>>>>;
 
 class KmsFace final : public Base {
  public:
@@ -146,6 +146,30 @@ class KmsFace final : public Base {
         context, request, response, gate::Operation("KmsService.GenerateDataKeyWithoutPlaintext"),
         [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
           return MakeDataKey(q, Plaintext::kNotReturned, call, a);
+        });
+  }
+
+  ServerUnaryReactor* BatchGenerateDataKey(CallbackServerContext* context,
+                                           const ByteBuffer* request,
+                                           ByteBuffer* response) override {
+    return desk_.Serve<v1::BatchGenerateDataKeyRequest, v1::BatchGenerateDataKeyResponse>(
+        context, request, response, gate::Operation("KmsService.BatchGenerateDataKey"),
+        [this](const auto& q, gate::Call& call, auto& a) -> absl::Status {
+          call.count = q.count();
+          STRONGROOM_ASSIGN_OR_RETURN(Sealing sealing, SealingOf(q, call));
+          STRONGROOM_ASSIGN_OR_RETURN(const size_t bytes, DataKeyBytesOf(q));
+          STRONGROOM_ASSIGN_OR_RETURN(const size_t count,
+                                      core::ParseBatchCount("count", q.count()));
+          STRONGROOM_ASSIGN_OR_RETURN(const SealingOptions options,
+                                      Authorize(std::move(sealing), call));
+          if (call.dry_run) return Rehearse(options, call);
+          const Plaintext plaintext =
+              q.without_plaintext() ? Plaintext::kNotReturned : Plaintext::kReturned;
+          STRONGROOM_ASSIGN_OR_RETURN(
+              core::DataKeyBatch batch,
+              data_keys_.GenerateDataKeys(options, bytes, count, plaintext, call.deadline));
+          SetOutcomes(std::move(batch), bytes, count, call, a);
+          return absl::OkStatus();
         });
   }
 
@@ -418,6 +442,36 @@ class KmsFace final : public Base {
       response.set_plaintext(clear.data(), clear.size());
     }
     return absl::OkStatus();
+  }
+
+  // The keys of `bytes` bytes that were made, and for the rest of `count` why they were not.
+  static void SetOutcomes(core::DataKeyBatch batch, size_t bytes, size_t count, gate::Call& call,
+                          v1::BatchGenerateDataKeyResponse& response) {
+    const size_t made = batch.sealed.size();
+    call.key_id = batch.sealed.front().key_id.ToString();
+    call.key_version_id = batch.sealed.front().key_version_id.ToString();
+    response.set_key_id(call.key_id);
+    response.mutable_outcomes()->Reserve(static_cast<int>(count));
+    for (size_t i = 0; i < made; ++i) {
+      v1::BatchDataKey& key = *response.add_outcomes()->mutable_data_key();
+      key.set_key_version_id(call.key_version_id);
+      key.set_ciphertext_blob(std::move(batch.sealed[i].blob));
+      if (batch.plaintexts.has_value()) {
+        const absl::string_view clear =
+            batch.plaintexts->ExposeSecretAsText().substr(i * bytes, bytes);
+        key.set_plaintext(clear.data(), clear.size());
+      }
+    }
+    if (batch.shortfall.ok()) return;
+    const std::string reason = core::InfoOf(core::ReasonOf(batch.shortfall)).name;
+    const std::string message = core::MessageOf(batch.shortfall);
+    for (size_t i = made; i < count; ++i) {
+      v1::BatchDataKeyError& error = *response.add_outcomes()->mutable_error();
+      error.set_reason(reason);
+      error.set_message(message);
+    }
+    call.target = absl::StrCat("made ", made, ", then ", reason);
+    call.shortfall = std::move(batch.shortfall);
   }
 
   // Both pair operations.

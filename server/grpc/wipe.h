@@ -6,7 +6,8 @@
 namespace strongroom::grpc_server {
 
 // Wipes the fields of a message that hold secrets, whatever message it is: those called
-// `plaintext`, `shared_secret`, `Plaintext`, `PrivateKeyPlaintext` or `Random`.
+// `plaintext`, `shared_secret`, `Plaintext`, `PrivateKeyPlaintext` or `Random`, also in the data
+// keys of a batch.
 template <typename Message>
 void WipeSecrets(Message& message) {
   if constexpr (requires { message.mutable_plaintext(); }) Wipe(message.mutable_plaintext());
@@ -17,6 +18,12 @@ void WipeSecrets(Message& message) {
     Wipe(message.mutable_privatekeyplaintext());
   }
   if constexpr (requires { message.mutable_random(); }) Wipe(message.mutable_random());
+  if constexpr (requires { message.mutable_outcomes(); }) {
+    for (auto& outcome : *message.mutable_outcomes()) {
+      // Asking for it would make it one.
+      if (outcome.has_data_key()) WipeSecrets(*outcome.mutable_data_key());
+    }
+  }
 }
 
 }  // namespace strongroom::grpc_server
