@@ -14,7 +14,10 @@ namespace {
 
 std::string Text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_float()) return absl::StrFormat("%.4g", value.get<double>());
+  if (value.is_number_float()) {
+    const double number = value.get<double>();
+    return absl::StrFormat(number >= 1000 ? "%.0f" : "%.4g", number);
+  }
   return value.dump();
 }
 
@@ -36,7 +39,7 @@ void PrintTable(const std::string& name, const Json& rows, std::ostream& out) {
     std::vector<std::string> line;
     for (const std::string& column : columns) {
       std::string cell = row.contains(column) ? Text(row[column]) : "";
-      if (row.contains(column + "_least")) {
+      if (row.contains(column + "_least") && row[column + "_least"] != row[column + "_most"]) {
         absl::StrAppend(&cell, " (", Text(row[column + "_least"]), "..",
                         Text(row[column + "_most"]), ")");
       }
