@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "hsm/kept_pair.h"
 #include "hsm/opened_key.h"
 #include "hsm/pair_spec.h"
 #include "hsm/version_keys.h"
@@ -214,6 +215,34 @@ class Token {
   virtual absl::StatusOr<SecretBytes> DeriveSharedSecret(const OpenedKey& key,
                                                          absl::string_view peer_point,
                                                          Deadline deadline) = 0;
+
+  // --- Kept pairs --------------------------------------------------------------------------------
+
+  // Generates a pair that stays in the token until it is wanted: see KeptPair. UNIMPLEMENTED if the
+  // token cannot. This, WrapKeptPair and RestoreKeptPair are for a thread that nobody waits for:
+  // they take as long as they take, one call at a time each, and use none of TokenOptions::lanes.
+  virtual absl::StatusOr<KeptPair> GeneratePairToKeep(PairSpec spec) = 0;
+  // Its private key (PKCS#8) under the wrap key. ABORTED if the token has lost the pair.
+  virtual absl::StatusOr<std::string> WrapKeptPair(const KeptPair& pair,
+                                                   const VersionKeys& keys) = 0;
+  // Gives a pair away: as GenerateWrappedKeyPair would return it. `wrapped` is what WrapKeptPair
+  // made of it under these very keys, or empty. Whatever comes of it, the pair is gone. ABORTED if
+  // the token has lost it.
+  virtual absl::StatusOr<WrappedKeyPair> TakeKeptPair(KeptPair pair, const VersionKeys& keys,
+                                                      absl::string_view wrapped,
+                                                      bool with_private_key, Deadline deadline) = 0;
+  // Brings back a pair from what WrapKeptPair gave. `wrapped` must come from an Unseal().
+  virtual absl::StatusOr<KeptPair> RestoreKeptPair(const VersionKeys& keys,
+                                                   absl::string_view wrapped, PairSpec spec,
+                                                   absl::string_view public_key) = 0;
+
+  // What seals and wraps kept pairs for as long as they are not in the token: made and verified as
+  // the keys of a version are, and none of a version. Errors as for versions.
+  virtual absl::StatusOr<VersionKeys> CreateReserveKeys(const ObjectId& id, Deadline deadline) = 0;
+  virtual absl::StatusOr<VersionKeys> FindReserveKeys(const ObjectId& id, Deadline deadline) = 0;
+  // Destroys all of these but those with the id `spared`, and says how many objects they were.
+  virtual absl::StatusOr<int> DestroyOtherReserveKeys(const std::optional<ObjectId>& spared,
+                                                      Deadline deadline) = 0;
 
   // --- Import ------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ using ObjectId = std::array<uint8_t, 16>;
 enum class KeySource {
   kGenerated,  // in the token
   kImported,   // derived in the token from material that was brought in
+  kReserve,    // generated in the token, for its kept pairs: of no version
 };
 
 // The two AES-256 keys of one version of a master key: one that seals (AES-GCM) and one that wraps

@@ -23,6 +23,11 @@ void HardenProcess() {
   signal(SIGXFSZ, SIG_IGN);
 }
 
+void LowerThreadPriority() {
+  // On Linux a thread has a nice value of its own (setpriority(2)).
+  (void)!setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19);
+}
+
 void NotifyServiceManager(absl::string_view state) {
   const char* path = getenv("NOTIFY_SOCKET");
   sockaddr_un address = {};

@@ -9,6 +9,7 @@
 #include "server/core/key_life.h"
 #include "server/core/key_ring.h"
 #include "server/core/material_import.h"
+#include "server/core/pair_reservoir.h"
 #include "server/core/private_keys.h"
 #include "server/gate/audit/trail.h"
 #include "server/gate/authority.h"
@@ -100,6 +101,8 @@ struct Daemon::Parts {
   std::unique_ptr<core::KeyRing> keys;
   std::unique_ptr<core::KeyLife> key_life;
   std::unique_ptr<core::MaterialImport> imports;
+  // Null if pairs are generated when they are asked for only.
+  std::unique_ptr<core::PairReservoir> reservoir;
   std::unique_ptr<core::DataKeys> data_keys;
   std::unique_ptr<core::PrivateKeys> private_keys;
   gate::ClientCertificates client_certificates;
@@ -153,8 +156,12 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
                                                     clock, config.key_life);
   parts->imports =
       std::make_unique<core::MaterialImport>(*parts->keys, *parts->store, *parts->token, clock);
-  parts->data_keys = std::make_unique<core::DataKeys>(*parts->keys, *parts->token,
-                                                      config.concurrent_pair_generations);
+  if (config.reservoir.has_value()) {
+    parts->reservoir = std::make_unique<core::PairReservoir>(*parts->token, parts->store->id(), log,
+                                                             *config.reservoir);
+  }
+  parts->data_keys = std::make_unique<core::DataKeys>(
+      *parts->keys, *parts->token, config.concurrent_pair_generations, parts->reservoir.get());
   parts->private_keys =
       std::make_unique<core::PrivateKeys>(*parts->keys, *parts->token, config.private_keys);
 
@@ -199,6 +206,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
   parts->server = *std::move(server);
 
   parts->upkeep->Start();
+  // Now that calls are answered: what it loads nobody waits for.
+  if (parts->reservoir != nullptr) parts->reservoir->Start();
 
   log.Write(LogLevel::kInfo, "started",
             {{"token_label", info.label},

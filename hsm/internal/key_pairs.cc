@@ -7,26 +7,29 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "hsm/internal/attributes.h"
 
 namespace strongroom::hsm::internal {
 namespace {
 
+constexpr char kKeptLabel[] = "strongroom-kept";
+
 constexpr uint8_t kPublicExponent[] = {0x01, 0x00, 0x01};
 
 struct Curve {
   PairSpec spec;
-  const char* openssl_name;
   absl::string_view oid;  // DER, as CKA_EC_PARAMS has it
   size_t order_bytes;     // of its order, and of its field
 };
 
 constexpr Curve kCurves[] = {
-    {PairSpec::kEcP256, "prime256v1", {"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10}, 32},
-    {PairSpec::kEcP384, "secp384r1", {"\x06\x05\x2b\x81\x04\x00\x22", 7}, 48},
-    {PairSpec::kEcP521, "secp521r1", {"\x06\x05\x2b\x81\x04\x00\x23", 7}, 66},
-    {PairSpec::kEcP256k, "secp256k1", {"\x06\x05\x2b\x81\x04\x00\x0a", 7}, 32},
+    {PairSpec::kEcP256, {"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10}, 32},
+    {PairSpec::kEcP384, {"\x06\x05\x2b\x81\x04\x00\x22", 7}, 48},
+    {PairSpec::kEcP521, {"\x06\x05\x2b\x81\x04\x00\x23", 7}, 66},
+    {PairSpec::kEcP256k, {"\x06\x05\x2b\x81\x04\x00\x0a", 7}, 32},
 };
 
 // Null for RSA.
@@ -128,6 +131,27 @@ std::string UnwrapOctetString(const std::string& value) {
                      static_cast<size_t>(ASN1_STRING_length(octets.get())));
 }
 
+// One DER element. Its content is shorter than 256 bytes.
+std::string DerElement(char tag, absl::string_view content) {
+  std::string element(1, tag);
+  if (content.size() >= 0x80) element += '\x81';
+  element += static_cast<char>(content.size());
+  element.append(content.data(), content.size());
+  return element;
+}
+
+// Of an uncompressed point (RFC 5480), without OpenSSL's objects, which cost a fifth of what the
+// generation of a P-256 pair does.
+absl::StatusOr<std::string> ToSubjectPublicKeyInfo(const Curve& curve, absl::string_view point) {
+  if (point.size() != 1 + 2 * curve.order_bytes || point[0] != '\x04') {
+    return absl::InternalError("the token gave a public key that is none");
+  }
+  constexpr absl::string_view kEcPublicKey("\x06\x07\x2a\x86\x48\xce\x3d\x02\x01", 9);
+  const std::string algorithm = DerElement('\x30', absl::StrCat(kEcPublicKey, curve.oid));
+  const std::string bits = DerElement('\x03', absl::StrCat(absl::string_view("\0", 1), point));
+  return DerElement('\x30', absl::StrCat(algorithm, bits));
+}
+
 }  // namespace
 
 CK_MECHANISM_TYPE PairGenerationMechanism(PairSpec spec) {
@@ -139,18 +163,29 @@ absl::StatusOr<KeyPairHandles> GeneratePair(Session& session, PairSpec spec) {
                                  PrivateTemplate(spec));
 }
 
+absl::StatusOr<KeyPairHandles> GeneratePairToKeep(Session& session, PairSpec spec,
+                                                  absl::string_view id) {
+  return session.GenerateKeyPair(PairGenerationMechanism(spec), PublicTemplate(spec),
+                                 Template()
+                                     .AddBool(CKA_TOKEN, false)
+                                     .AddBool(CKA_PRIVATE, true)
+                                     .AddBool(CKA_SENSITIVE, true)
+                                     .AddBool(CKA_EXTRACTABLE, true)
+                                     .AddBytes(CKA_LABEL, absl::string_view(kKeptLabel))
+                                     .AddBytes(CKA_ID, id)
+                                     .AddBool(CKA_SIGN, false)
+                                     .AddBool(CKA_SIGN_RECOVER, false)
+                                     .AddBool(CKA_DECRYPT, false)
+                                     .AddBool(CKA_DERIVE, false)
+                                     .AddBool(CKA_UNWRAP, false));
+}
+
 absl::StatusOr<std::string> EncodePublicKey(Session& session, CK_OBJECT_HANDLE public_key,
                                             PairSpec spec) {
-  ParamBuilder builder(OSSL_PARAM_BLD_new());
   if (const Curve* curve = CurveOf(spec); curve != nullptr) {
     absl::StatusOr<std::string> wrapped = session.GetAttribute(public_key, CKA_EC_POINT);
     if (!wrapped.ok()) return wrapped.status();
-    const std::string point = UnwrapOctetString(*wrapped);
-    OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, curve->openssl_name,
-                                    0);
-    OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(),
-                                     point.size());
-    return ToSubjectPublicKeyInfo("EC", std::move(builder));
+    return ToSubjectPublicKeyInfo(*curve, UnwrapOctetString(*wrapped));
   }
   absl::StatusOr<std::string> modulus = session.GetAttribute(public_key, CKA_MODULUS);
   if (!modulus.ok()) return modulus.status();
@@ -158,19 +193,26 @@ absl::StatusOr<std::string> EncodePublicKey(Session& session, CK_OBJECT_HANDLE p
   if (!exponent.ok()) return exponent.status();
   const Number n(BN_bin2bn(Bytes(*modulus), static_cast<int>(modulus->size()), nullptr));
   const Number e(BN_bin2bn(Bytes(*exponent), static_cast<int>(exponent->size()), nullptr));
+  ParamBuilder builder(OSSL_PARAM_BLD_new());
   OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get());
   OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get());
   return ToSubjectPublicKeyInfo("RSA", std::move(builder));
 }
 
 absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToMove(Session& session, CK_OBJECT_HANDLE wrap_key,
-                                                        absl::string_view wrapped, PairSpec spec) {
-  return session.UnwrapKey(wrap_key, wrapped,
-                           UnwrappedTemplate(spec)
-                               .AddBool(CKA_EXTRACTABLE, true)
-                               .AddBool(CKA_SIGN, false)
-                               .AddBool(CKA_DECRYPT, false)
-                               .AddBool(CKA_DERIVE, false));
+                                                        absl::string_view wrapped, PairSpec spec,
+                                                        absl::string_view id) {
+  Template attributes = UnwrappedTemplate(spec)
+                            .AddBool(CKA_EXTRACTABLE, true)
+                            .AddBool(CKA_SIGN, false)
+                            .AddBool(CKA_DECRYPT, false)
+                            .AddBool(CKA_DERIVE, false);
+  if (!id.empty()) {
+    attributes = std::move(attributes)
+                     .AddBytes(CKA_LABEL, absl::string_view(kKeptLabel))
+                     .AddBytes(CKA_ID, id);
+  }
+  return session.UnwrapKey(wrap_key, wrapped, attributes);
 }
 
 absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToUse(Session& session, CK_OBJECT_HANDLE wrap_key,

@@ -19,15 +19,21 @@ CK_MECHANISM_TYPE PairGenerationMechanism(PairSpec spec);
 // leave wrapped and in no other way.
 absl::StatusOr<KeyPairHandles> GeneratePair(Session& session, PairSpec spec);
 
+// The same of a pair that waits: the private key can leave wrapped and is of no other use. `id` is
+// its CKA_ID.
+absl::StatusOr<KeyPairHandles> GeneratePairToKeep(Session& session, PairSpec spec,
+                                                  absl::string_view id);
+
 // The public key as X.509 SubjectPublicKeyInfo, DER (RFC 5280).
 absl::StatusOr<std::string> EncodePublicKey(Session& session, CK_OBJECT_HANDLE public_key,
                                             PairSpec spec);
 
 // Both unwrap a PKCS#8 private key into a session object, which is sensitive.
 //
-// One that can leave wrapped, and that is of no other use.
+// One that can leave wrapped, and that is of no other use. `id` is its CKA_ID.
 absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToMove(Session& session, CK_OBJECT_HANDLE wrap_key,
-                                                        absl::string_view wrapped, PairSpec spec);
+                                                        absl::string_view wrapped, PairSpec spec,
+                                                        absl::string_view id = "");
 // One that signs, and decrypts (RSA) or derives (curves), and that does not leave. `id` is its
 // CKA_ID.
 absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToUse(Session& session, CK_OBJECT_HANDLE wrap_key,

@@ -19,14 +19,21 @@ Lane::~Lane() {
   if (pool_ != nullptr) pool_->GiveBack(*std::move(session_));
 }
 
-absl::Status Lane::Reopen() {
-  absl::StatusOr<Session> session = Session::Open(pool_->module_, pool_->slot_);
-  if (!session.ok()) return session.status();
-  WriterLock lock(pool_->ending_mu_);
+absl::Status Lane::Reopen() { return pool_->Replace(*session_); }
+
+absl::Status LanePool::Replace(Session& session) {
+  absl::StatusOr<Session> fresh = Session::Open(module_, slot_);
+  if (!fresh.ok()) return fresh.status();
+  WriterLock lock(ending_mu_);
   // First, for the token may give away the handles of this session's objects once it is closed.
-  ++pool_->endings_;
-  *session_ = *std::move(session);
+  ++endings_;
+  session = *std::move(fresh);
   return absl::OkStatus();
+}
+
+absl::Status LanePool::WhileNoneEnds(const std::function<absl::Status()>& work) {
+  ReaderLock lock(ending_mu_);
+  return work();
 }
 
 absl::StatusOr<Lane> LanePool::Acquire(Deadline deadline) {

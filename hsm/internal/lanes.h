@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,6 +61,13 @@ class LanePool {
   // long as this number stays, and is not to be relied on once it has changed. It changes before a
   // handle can.
   uint64_t endings() const { return endings_; }
+
+  // Puts a new session in the place of one that the token no longer knows, a lane's or another.
+  absl::Status Replace(Session& session) ABSL_LOCKS_EXCLUDED(ending_mu_);
+
+  // Runs `work` while no session is replaced: what handles mean stays.
+  absl::Status WhileNoneEnds(const std::function<absl::Status()>& work)
+      ABSL_LOCKS_EXCLUDED(ending_mu_);
 
   // Destroys the object now if a lane is free, and otherwise when one is given back. Never waits
   // for a lane.

@@ -48,15 +48,21 @@ Template OwnerTemplate() {
 absl::Status Pkcs11Token::OnLane(Deadline deadline, const Work& find_again, const Work& work) {
   absl::StatusOr<Lane> lane = lanes_.Acquire(deadline);
   if (!lane.ok()) return lane.status();
-  absl::Status status = work(lane->session());
+  return Run(
+      lane->session(), [&] { return lane->Reopen(); }, find_again, work);
+}
+
+absl::Status Pkcs11Token::Run(Session& session, const std::function<absl::Status()>& reopen,
+                              const Work& find_again, const Work& work) {
+  absl::Status status = work(session);
   if (SessionIsGone(status)) {
-    status = lane->Reopen();
-    if (status.ok()) status = work(lane->session());
+    status = reopen();
+    if (status.ok()) status = work(session);
   }
   if (find_again != nullptr && HandleIsGone(status)) {
     MutexLock lock(objects_mu_);
-    status = Prefixed("finding the key again: ", find_again(lane->session()));
-    if (status.ok()) status = work(lane->session());
+    status = Prefixed("finding the key again: ", find_again(session));
+    if (status.ok()) status = work(session);
   }
   // A key that was there and is not: for all one can tell, its token is away.
   if (find_again != nullptr && absl::IsNotFound(status)) {
@@ -66,7 +72,7 @@ absl::Status Pkcs11Token::OnLane(Deadline deadline, const Work& find_again, cons
 }
 
 absl::Status Pkcs11Token::FindAgain(Session& session, const VersionKeys& keys) {
-  absl::StatusOr<VersionKeys> found = Find(session, keys.id());
+  absl::StatusOr<VersionKeys> found = Find(session, keys.id(), SourcesLike(keys.source()));
   if (!found.ok()) return found.status();
   keys.handles_->seal_key = SealKey(*found);
   keys.handles_->wrap_key = WrapKey(*found);
@@ -142,10 +148,11 @@ void Pkcs11Token::SetProof(const VersionKeys& keys, absl::string_view proof) {
   if (parsed.has_value()) Remember(keys, *std::move(parsed));
 }
 
-absl::StatusOr<VersionKeys> Pkcs11Token::Find(Session& session, const ObjectId& id) {
+absl::StatusOr<VersionKeys> Pkcs11Token::Find(Session& session, const ObjectId& id,
+                                              Sources sources) {
   std::optional<VersionKeys> keys;
   absl::Status missing = absl::OkStatus();
-  for (KeySource source : kKeySources) {
+  for (KeySource source : sources) {
     absl::StatusOr<CK_OBJECT_HANDLE> seal =
         FindVersionObject(session, VersionRole::kSeal, source, id);
     if (!seal.ok() && !absl::IsNotFound(seal.status())) return seal.status();
@@ -170,9 +177,10 @@ absl::StatusOr<VersionKeys> Pkcs11Token::Find(Session& session, const ObjectId& 
 }
 
 absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> Pkcs11Token::FindAnyOf(Session& session,
-                                                                     const ObjectId& id) {
+                                                                     const ObjectId& id,
+                                                                     Sources sources) {
   std::vector<CK_OBJECT_HANDLE> all;
-  for (KeySource source : kKeySources) {
+  for (KeySource source : sources) {
     for (VersionRole role : kVersionRoles) {
       auto objects = FindVersionObjects(session, role, source, id);
       if (!objects.ok()) return objects.status();
@@ -182,18 +190,18 @@ absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> Pkcs11Token::FindAnyOf(Session& se
   return all;
 }
 
-absl::Status Pkcs11Token::Destroy(Session& session, const ObjectId& id) {
-  absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> objects = FindAnyOf(session, id);
+absl::Status Pkcs11Token::Destroy(Session& session, const ObjectId& id, Sources sources) {
+  absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> objects = FindAnyOf(session, id, sources);
   absl::Status destroyed = objects.status();
   if (!destroyed.ok()) return destroyed;
   for (CK_OBJECT_HANDLE object : *objects) destroyed.Update(session.DestroyObject(object));
   return destroyed;
 }
 
-void Pkcs11Token::CleanUp(Session& session, const ObjectId& id) {
-  if (Destroy(session, id).ok()) return;
+void Pkcs11Token::CleanUp(Session& session, const ObjectId& id, Sources sources) {
+  if (Destroy(session, id, sources).ok()) return;
   absl::StatusOr<Session> fresh = NewSession();
-  if (fresh.ok()) Destroy(*fresh, id).IgnoreError();
+  if (fresh.ok()) Destroy(*fresh, id, sources).IgnoreError();
 }
 
 absl::StatusOr<std::unique_ptr<Token>> Pkcs11Token::Open(const TokenOptions& options) {
@@ -274,13 +282,13 @@ absl::Status Pkcs11Token::WriteOwner(absl::string_view owner, Deadline deadline)
   });
 }
 
-absl::StatusOr<NewVersionKeys> Pkcs11Token::ReadBack(const ObjectId& id,
-                                                     std::optional<Proof> proof) {
+absl::StatusOr<NewVersionKeys> Pkcs11Token::ReadBack(const ObjectId& id, std::optional<Proof> proof,
+                                                     Sources sources) {
   // A new session sees what the token kept, not what the old one remembers: a full disk was seen to
   // let a generation succeed and its key vanish.
   absl::StatusOr<Session> fresh = NewSession();
   if (!fresh.ok()) return fresh.status();
-  absl::StatusOr<VersionKeys> keys = Find(*fresh, id);
+  absl::StatusOr<VersionKeys> keys = Find(*fresh, id, sources);
   if (!keys.ok()) return keys.status();
   if (!proof.has_value()) {
     absl::StatusOr<Proof> sealed = SealProof(*fresh, SealKey(*keys), id);
@@ -295,9 +303,15 @@ absl::StatusOr<NewVersionKeys> Pkcs11Token::ReadBack(const ObjectId& id,
 
 absl::StatusOr<NewVersionKeys> Pkcs11Token::CreateVersionKeys(const ObjectId& id,
                                                               Deadline deadline) {
+  return CreateKeys(id, KeySource::kGenerated, deadline);
+}
+
+absl::StatusOr<NewVersionKeys> Pkcs11Token::CreateKeys(const ObjectId& id, KeySource source,
+                                                       Deadline deadline) {
+  const Sources sources = SourcesLike(source);
   std::optional<NewVersionKeys> keys;
   absl::Status status = OnTokenObjects(deadline, [&](Session& session) {
-    absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> exist = FindAnyOf(session, id);
+    absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> exist = FindAnyOf(session, id, sources);
     if (!exist.ok()) return exist.status();
     // A second pair would make the first unusable, and cleaning up would destroy it.
     if (!exist->empty()) {
@@ -306,14 +320,14 @@ absl::StatusOr<NewVersionKeys> Pkcs11Token::CreateVersionKeys(const ObjectId& id
     absl::Status made = absl::OkStatus();
     for (VersionRole role : kVersionRoles) {
       if (!made.ok()) break;
-      made = GenerateVersionObject(session, role, Residence::kToken, id).status();
+      made = GenerateVersionObject(session, role, Residence::kToken, id, source).status();
     }
     if (made.ok()) {
-      absl::StatusOr<NewVersionKeys> read_back = ReadBack(id, std::nullopt);
+      absl::StatusOr<NewVersionKeys> read_back = ReadBack(id, std::nullopt, sources);
       made = read_back.status();
       if (made.ok()) keys = *std::move(read_back);
     }
-    if (!made.ok()) CleanUp(session, id);
+    if (!made.ok()) CleanUp(session, id, sources);
     return made;
   });
   if (!status.ok()) return status;

@@ -21,6 +21,8 @@
 #include "hsm/internal/pkcs11.h"
 #include "hsm/internal/proof.h"
 #include "hsm/internal/session.h"
+#include "hsm/internal/version_objects.h"
+#include "hsm/kept_pair.h"
 #include "hsm/token.h"
 #include "platform/mutex.h"
 
@@ -78,6 +80,17 @@ class Pkcs11Token final : public Token {
   absl::StatusOr<NewVersionKeys> ImportVersionKeys(
       const ObjectId& version, const ObjectId& import_key, ImportAlgorithm algorithm,
       absl::string_view wrapped_material, absl::string_view proof, Deadline deadline) override;
+  absl::StatusOr<KeptPair> GeneratePairToKeep(PairSpec spec) override;
+  absl::StatusOr<std::string> WrapKeptPair(const KeptPair& pair, const VersionKeys& keys) override;
+  absl::StatusOr<WrappedKeyPair> TakeKeptPair(KeptPair pair, const VersionKeys& keys,
+                                              absl::string_view wrapped, bool with_private_key,
+                                              Deadline deadline) override;
+  absl::StatusOr<KeptPair> RestoreKeptPair(const VersionKeys& keys, absl::string_view wrapped,
+                                           PairSpec spec, absl::string_view public_key) override;
+  absl::StatusOr<VersionKeys> CreateReserveKeys(const ObjectId& id, Deadline deadline) override;
+  absl::StatusOr<VersionKeys> FindReserveKeys(const ObjectId& id, Deadline deadline) override;
+  absl::StatusOr<int> DestroyOtherReserveKeys(const std::optional<ObjectId>& spared,
+                                              Deadline deadline) override;
   absl::Status CheckVersionKeys(const VersionKeys& keys, Deadline deadline) override;
   absl::Status CheckAlive(Deadline deadline) override;
   absl::Status PrepareMacKeys(Deadline deadline) override;
@@ -104,6 +117,29 @@ class Pkcs11Token final : public Token {
   absl::Status OnLane(Deadline deadline, MacPurpose purpose, const Work& work)
       ABSL_LOCKS_EXCLUDED(objects_mu_);
 
+  // The same on any session, which `reopen` replaces.
+  absl::Status Run(Session& session, const std::function<absl::Status()>& reopen,
+                   const Work& find_again, const Work& work) ABSL_LOCKS_EXCLUDED(objects_mu_);
+
+  // A session beside the lanes, opened when it is first needed, so that what nobody waits for keeps
+  // no lane from who does.
+  struct OwnSession {
+    Mutex mu;
+    std::optional<Session> session ABSL_GUARDED_BY(mu);
+  };
+  // As OnLane(). `endings`, if it is not null, counts how often the session has ended.
+  absl::Status OnOwn(OwnSession& own, std::atomic<uint64_t>* endings, const VersionKeys* keys,
+                     const Work& work) ABSL_LOCKS_EXCLUDED(own.mu, objects_mu_);
+
+  // Makes an object that is kept: `make` gets the session and a CKA_ID for it.
+  absl::StatusOr<KeptPair> Keep(
+      PairSpec spec, const VersionKeys* keys,
+      const std::function<absl::StatusOr<CK_OBJECT_HANDLE>(Session&, absl::string_view id,
+                                                           std::string& public_key)>& make);
+  // Runs `work` on the object of a kept pair, if it is there yet. ABORTED if not.
+  absl::Status UseKept(Session& session, const KeptPair& pair,
+                       const std::function<absl::Status(CK_OBJECT_HANDLE)>& work);
+
   // Runs `work` alone among all that find or make token objects: a search beside a creation makes
   // SoftHSM 2.6.1 fail the creation and forget live handles.
   absl::Status OnTokenObjects(Deadline deadline, const Work& work) ABSL_LOCKS_EXCLUDED(objects_mu_);
@@ -114,13 +150,22 @@ class Pkcs11Token final : public Token {
   static CK_OBJECT_HANDLE WrapKey(const VersionKeys& keys);
   static VersionKeys MakeKeys(const ObjectId& id, KeySource source, CK_OBJECT_HANDLE seal,
                               CK_OBJECT_HANDLE wrap);
-  static absl::StatusOr<VersionKeys> Find(Session& session, const ObjectId& id);
+  // Where keys may come from, if they come from one of these: of versions, or of the reserve.
+  using Sources = absl::Span<const KeySource>;
+  static Sources SourcesLike(KeySource source) {
+    return source == KeySource::kReserve ? Sources(kReserveSources) : Sources(kKeySources);
+  }
+  absl::StatusOr<NewVersionKeys> CreateKeys(const ObjectId& id, KeySource source, Deadline deadline)
+      ABSL_LOCKS_EXCLUDED(objects_mu_);
+  static absl::StatusOr<VersionKeys> Find(Session& session, const ObjectId& id,
+                                          Sources sources = kKeySources);
   // Sets the handles of these keys to what Find() finds.
   static absl::Status FindAgain(Session& session, const VersionKeys& keys);
   // What there is of a version, whole or not.
   static absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindAnyOf(Session& session,
-                                                                 const ObjectId& id);
-  static absl::Status Destroy(Session& session, const ObjectId& id);
+                                                                 const ObjectId& id,
+                                                                 Sources sources = kKeySources);
+  static absl::Status Destroy(Session& session, const ObjectId& id, Sources sources = kKeySources);
   // The steps of ImportVersionKeys that make objects, in a session that closes after them.
   static absl::Status PutImportedKeys(Session& session, const ObjectId& version,
                                       const ObjectId& import_key, ImportAlgorithm algorithm,
@@ -130,10 +175,11 @@ class Pkcs11Token final : public Token {
   absl::Status ReadBackImportKey(const ObjectId& id, ImportAlgorithm algorithm);
   static absl::Status DestroyImportKeys(Session& session, const ObjectId& id);
   // As Destroy(), after something failed: perhaps the session.
-  void CleanUp(Session& session, const ObjectId& id);
+  void CleanUp(Session& session, const ObjectId& id, Sources sources = kKeySources);
   // Finds keys that were just made, as another session sees them, and tries them: with this proof
   // of theirs, or with a new one.
-  absl::StatusOr<NewVersionKeys> ReadBack(const ObjectId& id, std::optional<Proof> proof);
+  absl::StatusOr<NewVersionKeys> ReadBack(const ObjectId& id, std::optional<Proof> proof,
+                                          Sources sources = kKeySources);
   static absl::Status Verify(Session& session, const VersionKeys& keys);
   // OK if the token opens what it has sealed with these keys.
   static absl::Status TryKnownGood(Session& session, const VersionKeys& keys);
@@ -155,6 +201,12 @@ class Pkcs11Token final : public Token {
   MacHandles mac_keys_;
   // How many keys were opened: each has an id of its own.
   std::atomic<uint64_t> opened_ = 0;
+  // How many pairs were kept: each has an id of its own.
+  std::atomic<uint64_t> kept_ = 0;
+  // What makes kept pairs, which are its objects, and what wraps them.
+  std::atomic<uint64_t> keeper_endings_ = 0;
+  OwnSession keeper_;
+  OwnSession wrapper_;
   // By ImportAlgorithm: the token was tried, and cannot.
   std::array<std::atomic<bool>, 4> cannot_import_ = {};
   Mutex objects_mu_;

@@ -8,6 +8,11 @@
 namespace strongroom::hsm::internal {
 namespace {
 
+// Room for any key of ours, wrapped: an RSA-4096 private key as PKCS#8 takes 2.4 KB. A token that
+// wants more is given it once.
+constexpr size_t kWrappedBytes = 4096;
+constexpr size_t kMostWrappedBytes = 65536;
+
 // PKCS#11 takes what it only reads as pointers to non-const.
 unsigned char* Mutable(const uint8_t* bytes) { return const_cast<unsigned char*>(bytes); }
 unsigned char* Mutable(absl::string_view bytes) {
@@ -170,16 +175,20 @@ absl::StatusOr<KeyPairHandles> Session::GenerateKeyPair(CK_MECHANISM_TYPE mechan
 
 absl::StatusOr<std::string> Session::WrapKey(CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key) {
   CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP_PAD, nullptr, 0};
-  CK_ULONG size = 0;
-  // The first call only asks for the size.
-  absl::Status status = CkStatus(
-      functions().C_WrapKey(handle_, &mechanism, wrapping_key, key, nullptr, &size), "C_WrapKey");
+  // To ask for the size costs tokens as much as to wrap.
+  std::string wrapped(kWrappedBytes, '\0');
+  CK_ULONG size = wrapped.size();
+  CK_RV rv = functions().C_WrapKey(handle_, &mechanism, wrapping_key, key, Mutable(wrapped), &size);
+  if (rv == CKR_BUFFER_TOO_SMALL && size > wrapped.size() && size <= kMostWrappedBytes) {
+    wrapped.resize(size);
+    rv = functions().C_WrapKey(handle_, &mechanism, wrapping_key, key, Mutable(wrapped), &size);
+  }
+  absl::Status status = CkStatus(rv, "C_WrapKey");
   if (!status.ok()) return status;
-  std::string wrapped(size, '\0');
-  status = CkStatus(
-      functions().C_WrapKey(handle_, &mechanism, wrapping_key, key, Mutable(wrapped), &size),
-      "C_WrapKey");
-  if (!status.ok()) return status;
+  if (size > wrapped.size()) {
+    return absl::InternalError(
+        absl::StrCat("C_WrapKey: gave ", size, " bytes in room for ", wrapped.size()));
+  }
   wrapped.resize(size);
   return wrapped;
 }

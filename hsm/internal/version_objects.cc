@@ -12,6 +12,9 @@ namespace {
 // Keys are found by these, and imported ones are derived by them: they are never changed. They
 // differ by source, so that what somebody brought into the token does not pass for generated there.
 const char* LabelOf(VersionRole role, KeySource source) {
+  if (source == KeySource::kReserve) {
+    return role == VersionRole::kSeal ? "strongroom-reserve-seal" : "strongroom-reserve-wrap";
+  }
   const bool imported = source == KeySource::kImported;
   if (role == VersionRole::kSeal) {
     return imported ? "strongroom-imported-seal" : "strongroom-seal";
@@ -39,8 +42,9 @@ KeyObject Describe(VersionRole role, KeySource source, absl::Span<const uint8_t>
 }  // namespace
 
 absl::StatusOr<CK_OBJECT_HANDLE> GenerateVersionObject(Session& session, VersionRole role,
-                                                       Residence residence, const ObjectId& id) {
-  return GenerateKeyObject(session, Describe(role, KeySource::kGenerated, id), residence);
+                                                       Residence residence, const ObjectId& id,
+                                                       KeySource source) {
+  return GenerateKeyObject(session, Describe(role, source, id), residence);
 }
 
 absl::StatusOr<CK_OBJECT_HANDLE> DeriveVersionObject(Session& session, VersionRole role,

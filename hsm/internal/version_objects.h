@@ -32,12 +32,16 @@ struct VersionHandles {
 enum class VersionRole { kSeal, kWrap };
 inline constexpr VersionRole kVersionRoles[] = {VersionRole::kSeal, VersionRole::kWrap};
 
+// Of versions.
 inline constexpr KeySource kKeySources[] = {KeySource::kGenerated, KeySource::kImported};
+// Of what seals kept pairs, which is made and verified as a version is and goes by other labels.
+inline constexpr KeySource kReserveSources[] = {KeySource::kReserve};
 
 // Generates one object of a version: AES-256, for its role and one mechanism only. See
 // GenerateKeyObject.
 absl::StatusOr<CK_OBJECT_HANDLE> GenerateVersionObject(Session& session, VersionRole role,
-                                                       Residence residence, const ObjectId& id);
+                                                       Residence residence, const ObjectId& id,
+                                                       KeySource source = KeySource::kGenerated);
 
 // Derives the same from imported material, an AES-256 key for CKM_AES_ECB_ENCRYPT_DATA. It differs
 // for each role and each version, so that material is a key of nothing itself, and two versions of

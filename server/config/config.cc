@@ -16,6 +16,7 @@
 #include "platform/files.h"
 #include "server/config/yaml_reader.h"
 #include "server/core/error.h"
+#include "server/core/parameters.h"
 #include "server/gate/operation.h"
 #include "server/gate/principal.h"
 
@@ -33,6 +34,8 @@ constexpr int kOpenedSeconds = 10;
 constexpr int kMaxOpenedSeconds = 3600;
 constexpr int kOpenedMost = 100;
 constexpr int kMaxOpenedMost = 10'000;
+constexpr int kMostWaitingPairs = 10'000;
+constexpr double kMostRefillPerSecond = 1'000'000;
 constexpr double kLeastRate = 0.001;
 constexpr int kMostRate = 1000000;
 
@@ -236,6 +239,32 @@ void ReadKeys(YamlReader& root, Config& config) {
   keys.RefuseOthers();
 }
 
+std::optional<core::PairReservoir::Options> ReadReservoir(YamlReader& root,
+                                                          const std::string& store_path) {
+  const bool there = root.Has("reservoir");
+  YamlReader reservoir = root.OptionalMap("reservoir");
+  if (!there) return std::nullopt;
+  core::PairReservoir::Options options;
+  options.path = reservoir.OptionalPath("path");
+  if (!options.path.empty() && options.path == store_path) {
+    reservoir.Fail("path", "is store.path; the reservoir needs a file of its own");
+  }
+  if (reservoir.Has("pairs")) {
+    options.pairs.clear();
+    YamlReader pairs = reservoir.OptionalMap("pairs");
+    for (hsm::PairSpec spec : hsm::kAllPairSpecs) {
+      const std::string name(core::NameOfPairSpec(spec));
+      options.pairs[spec] = static_cast<int>(pairs.OptionalInt(name, 0, 0, kMostWaitingPairs));
+    }
+    pairs.RefuseOthers();
+  }
+  options.refill_per_second =
+      reservoir.OptionalNumber("refill_per_second", 0, 0, kMostRefillPerSecond);
+  options.max_bytes = reservoir.OptionalInt("max_mib", options.max_bytes >> 20, 1, 65536) << 20;
+  reservoir.RefuseOthers();
+  return options;
+}
+
 Config ReadConfig(YamlReader root) {
   Config config;
   config.development = root.OptionalBool("development", false);
@@ -298,6 +327,8 @@ Config ReadConfig(YamlReader root) {
   YamlReader store = root.RequiredMap("store");
   config.store_path = store.RequiredPath("path");
   store.RefuseOthers();
+
+  config.reservoir = ReadReservoir(root, config.store_path);
 
   YamlReader log = root.OptionalMap("log");
   config.log_level = ReadLogLevel(log);

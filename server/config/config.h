@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/core/key_life.h"
+#include "server/core/pair_reservoir.h"
 #include "server/core/private_keys.h"
 #include "server/core/use_budget.h"
 #include "server/gate/policy.h"
@@ -64,6 +65,8 @@ struct Config {
   core::KeyLife::Options key_life;
   core::UseLimits uses;
   core::PrivateKeys::Options private_keys;
+  // None if pairs are generated when they are asked for only.
+  std::optional<core::PairReservoir::Options> reservoir;
   int concurrent_pair_generations = 1;
   int connections = 1000;
   int streams_per_connection = 100;

@@ -12,6 +12,9 @@
 namespace strongroom::core {
 namespace {
 
+// A token that has lost a kept pair has probably lost them all.
+constexpr int kMostLostPairs = 3;
+
 absl::Span<const uint8_t> AsBytes(absl::string_view text) {
   return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
 }
@@ -118,11 +121,24 @@ absl::StatusOr<DataKeyBatch> DataKeys::GenerateDataKeys(const SealingOptions& op
   return batch;
 }
 
-absl::StatusOr<KeyPair> DataKeys::GenerateKeyPair(const SealingOptions& options, hsm::PairSpec spec,
-                                                  KeyFormat format, Plaintext plaintext,
-                                                  Deadline deadline) {
-  absl::StatusOr<UsableVersion> version = keys_.ForSealing(options.key, options.version);
-  if (!version.ok()) return version.status();
+absl::StatusOr<hsm::WrappedKeyPair> DataKeys::TakeOrGenerate(const UsableVersion& version,
+                                                             hsm::PairSpec spec,
+                                                             Plaintext plaintext,
+                                                             Deadline deadline) {
+  const bool with_private_key = plaintext == Plaintext::kReturned;
+  if (reservoir_ != nullptr) {
+    // A version that is used up must not use up the reservoir.
+    absl::Status left = version.budget->CheckLeft();
+    if (!left.ok()) return left;
+    for (int i = 0; i < kMostLostPairs; ++i) {
+      std::optional<PairReservoir::Taken> taken = reservoir_->Take(version.keys, spec, deadline);
+      if (!taken.has_value()) break;
+      absl::StatusOr<hsm::WrappedKeyPair> pair = token_.TakeKeptPair(
+          std::move(taken->pair), version.keys, taken->wrapped, with_private_key, deadline);
+      if (pair.ok()) return pair;
+      if (!absl::IsAborted(pair.status())) return FromToken(pair.status());
+    }
+  }
   const Place place(pair_generations_, max_pair_generations_);
   if (!place.held()) {
     return MakeRetryableError(Reason::kThrottling,
@@ -130,9 +146,20 @@ absl::StatusOr<KeyPair> DataKeys::GenerateKeyPair(const SealingOptions& options,
                                            " key pair generation(s) at a time; try again"),
                               absl::Seconds(1));
   }
-  absl::StatusOr<hsm::WrappedKeyPair> generated = token_.GenerateWrappedKeyPair(
-      version->keys, spec, plaintext == Plaintext::kReturned, deadline);
+  absl::StatusOr<hsm::WrappedKeyPair> generated =
+      token_.GenerateWrappedKeyPair(version.keys, spec, with_private_key, deadline);
   if (!generated.ok()) return FromToken(generated.status());
+  return generated;
+}
+
+absl::StatusOr<KeyPair> DataKeys::GenerateKeyPair(const SealingOptions& options, hsm::PairSpec spec,
+                                                  KeyFormat format, Plaintext plaintext,
+                                                  Deadline deadline) {
+  absl::StatusOr<UsableVersion> version = keys_.ForSealing(options.key, options.version);
+  if (!version.ok()) return version.status();
+  absl::StatusOr<hsm::WrappedKeyPair> generated =
+      TakeOrGenerate(*version, spec, plaintext, deadline);
+  if (!generated.ok()) return generated.status();
   BlobHeader header;
   header.kind =
       format == KeyFormat::kPem ? ContentKind::kWrappedKeyAsPem : ContentKind::kWrappedKeyAsDer;

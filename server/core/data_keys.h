@@ -18,6 +18,7 @@
 #include "server/core/binding.h"
 #include "server/core/envelope.h"
 #include "server/core/key_ring.h"
+#include "server/core/pair_reservoir.h"
 #include "server/core/parameters.h"
 
 namespace strongroom::core {
@@ -77,10 +78,13 @@ struct ReEncrypted {
 class DataKeys {
  public:
   // `keys` and `token` outlive this. At most `max_pair_generations` pairs are generated at a time.
-  DataKeys(KeyRing& keys, hsm::Token& token, int max_pair_generations)
+  // Pairs come from `reservoir` as long as it has any, if it is not null; it outlives this too.
+  DataKeys(KeyRing& keys, hsm::Token& token, int max_pair_generations,
+           PairReservoir* reservoir = nullptr)
       : keys_(keys),
         token_(token),
         envelope_(keys, token),
+        reservoir_(reservoir),
         max_pair_generations_(max_pair_generations) {}
 
   // A random data key of `bytes` bytes.
@@ -99,7 +103,8 @@ class DataKeys {
                                                 Deadline deadline);
   static constexpr size_t kKeysAtOnce = 64;
 
-  // Rejected.Throttling if as many pairs as may be are being generated.
+  // Rejected.Throttling if no pair waits in the reservoir and as many as may be are being
+  // generated.
   absl::StatusOr<KeyPair> GenerateKeyPair(const SealingOptions& options, hsm::PairSpec spec,
                                           KeyFormat format, Plaintext plaintext, Deadline deadline);
 
@@ -137,11 +142,15 @@ class DataKeys {
                         Deadline deadline);
   // Fills `random` with random bytes of the token.
   absl::Status Draw(absl::Span<uint8_t> random, Deadline deadline);
+  absl::StatusOr<hsm::WrappedKeyPair> TakeOrGenerate(const UsableVersion& version,
+                                                     hsm::PairSpec spec, Plaintext plaintext,
+                                                     Deadline deadline);
   absl::StatusOr<SecretBytes> OpenContent(Unsealed unsealed, Deadline deadline);
 
   KeyRing& keys_;
   hsm::Token& token_;
   Envelope envelope_;
+  PairReservoir* const reservoir_;
   const int max_pair_generations_;
   std::atomic<int> pair_generations_ = 0;
 };

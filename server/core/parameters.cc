@@ -156,6 +156,13 @@ absl::StatusOr<hsm::PairSpec> ParsePairSpec(absl::string_view field, absl::strin
   return Invalid(field, absl::StrCat(Quoted(text), " is not valid; valid are ", kPairSpecList));
 }
 
+absl::string_view NameOfPairSpec(hsm::PairSpec spec) {
+  for (const PairSpecName& known : kPairSpecNames) {
+    if (known.spec == spec) return known.name;
+  }
+  return "unknown";
+}
+
 absl::StatusOr<KeyFormat> ParseKeyFormat(absl::string_view field, absl::string_view text) {
   if (text.empty()) return MissingParameter(field);
   if (text == "PEM") return KeyFormat::kPem;

@@ -37,6 +37,8 @@ enum class KeyFormat { kPem, kDer };
 
 // RSA_2048, ..., EC_P256K, and the other spellings of the curves.
 absl::StatusOr<hsm::PairSpec> ParsePairSpec(absl::string_view field, absl::string_view text);
+// The first of its spellings, e.g. "EC_P256".
+absl::string_view NameOfPairSpec(hsm::PairSpec spec);
 // "PEM" or "DER".
 absl::StatusOr<KeyFormat> ParseKeyFormat(absl::string_view field, absl::string_view text);
 

@@ -45,7 +45,7 @@ void GrowthPart::Measure(Store& store) const {
 
 void GrowthPart::RunRound() {
   if (stores_.empty()) {
-    const int most = bench_.quick ? 10'000 : 100'000;
+    const int most = bench_.smoke ? 2'000 : bench_.quick ? 10'000 : 100'000;
     for (const int keys : {1, 1000, most}) {
       stores_.push_back({keys, std::min(keys, bench_.hot_keys), nullptr, {}});
       Fill(stores_.back());

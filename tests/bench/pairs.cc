@@ -24,14 +24,17 @@ constexpr int kInFlight = 64;
 constexpr double kServed = 0.3;
 constexpr char kLargest[] = "RSA_4096";
 
+// How long a server is looked at to see whether it is idle.
+constexpr milliseconds kLook(300);
+
 // Waits until the server has nothing left to do: the reservoir is full. It generates without a
 // pause until then.
-void WaitUntilIdle(pid_t process, milliseconds look) {
+void WaitUntilIdle(pid_t process) {
   constexpr double kIdle = 0.03;
   double used = CpuSecondsOf(process);
   while (true) {
     const auto begin = std::chrono::steady_clock::now();
-    std::this_thread::sleep_for(look);
+    std::this_thread::sleep_for(kLook);
     const double now = CpuSecondsOf(process);
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
     if (now - used < kIdle * passed.count()) return;
@@ -101,18 +104,18 @@ void PairsPart::RunRound() {
     for (const Spec& spec : specs_) {
       CallInTurn(target, GenerateDataKeyPairCall(key_id, spec.name.proto), 1);
     }
-    WaitUntilIdle(target.process, milliseconds(500));
+    WaitUntilIdle(target.process);
     data_key_p50_.push_back(Median(CallInTurn(target, GenerateDataKeyCall(key_id), kDataKeyCalls)));
     for (Spec& spec : specs_) {
       if (&spec == &specs_.front()) {
         MeasureRefill(spec, server, key_id);
-        WaitUntilIdle(target.process, milliseconds(500));
+        WaitUntilIdle(target.process);
       } else {
         MeasureFromFull(spec, server, key_id);
       }
     }
     for (Spec& spec : specs_) MeasureBeyond(spec, server, key_id);
-    WaitUntilIdle(target.process, milliseconds(500));
+    WaitUntilIdle(target.process);
     server.Stop();
   }
   for (const Spec& spec : specs_) {
@@ -156,18 +159,22 @@ void PairsPart::MeasureBeyond(Spec& spec, const ServerProcess& server, const std
 }
 
 int PairsPart::CountKept(const Home& home, const std::string& key_id, bool kill, const Spec& spec) {
+  ServerSettings settings = SettingsOf(home);
   {
-    ServerProcess server(bench_, home, SettingsOf(home));
-    WaitUntilIdle(server.target().process, milliseconds(500));
+    ServerProcess server(bench_, home, settings);
+    WaitUntilIdle(server.target().process);
     if (kill) {
       server.Kill();
     } else {
       server.Stop();
     }
   }
-  ServerProcess server(bench_, home, SettingsOf(home));
-  // It finds what is there, which takes less than making a pair.
-  WaitUntilIdle(server.target().process, milliseconds(50));
+  // Its log tells when it has found what is there, before it makes any more.
+  settings.log_level = "info";
+  ServerProcess server(bench_, home, settings);
+  while (server.Log().find("reservoir_loaded") == std::string::npos) {
+    std::this_thread::sleep_for(milliseconds(1));
+  }
   const std::vector<double> served =
       CallInTurn(server.target(), GenerateDataKeyPairCall(key_id, spec.name.proto), spec.waiting);
   const double most = kServed * Median(spec.raw_ms);

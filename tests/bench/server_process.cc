@@ -80,7 +80,7 @@ std::string WriteConfig(const Home& home, const Address& address, const ServerSe
   file << "store:\n  path: " << home.database_path() << "\n";
   if (!settings.limits.empty()) file << "limits:\n" << settings.limits;
   if (!settings.reservoir.empty()) file << "reservoir:\n" << settings.reservoir;
-  file << "log:\n  level: warning\n";
+  file << "log:\n  level: " << settings.log_level << "\n";
   return path;
 }
 

@@ -82,6 +82,7 @@ struct ServerSettings {
   std::string limits = "";
   // Empty: the server keeps no pairs, so that it does nothing but what it is asked for.
   std::string reservoir = "";
+  std::string log_level = "warning";
   // The PKCS#11 module, where it is not SoftHSM itself, and what its process finds in the
   // environment.
   std::string module = testing::kSoftHsmModule;
