@@ -169,10 +169,10 @@ int PairsPart::CountKept(const Home& home, const std::string& key_id, bool kill,
       server.Stop();
     }
   }
-  // Its log tells when it has found what is there, before it makes any more.
+  // Its log tells when it has found what is there, before it makes any more, or that it cannot.
   settings.log_level = "info";
   ServerProcess server(bench_, home, settings);
-  while (server.Log().find("reservoir_loaded") == std::string::npos) {
+  while (server.Log().find("\"event\":\"reservoir_load") == std::string::npos) {
     std::this_thread::sleep_for(milliseconds(1));
   }
   const std::vector<double> served =
