@@ -1,8 +1,10 @@
 #include "client/client.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "client/channel.h"
 #include "client/secret_fields.h"
 #include "client/unary_call.h"
@@ -63,8 +65,9 @@ void SetCommon(const Request& request, Message* message) {
   message->set_dry_run(request.dry_run);
 }
 
-template <typename Message>
-Message DataKeyMessage(const GenerateDataKeyRequest& request) {
+// Of a data key, or of many.
+template <typename Message, typename Request>
+Message DataKeyMessage(const Request& request) {
   Message message;
   SetCommon(request, &message);
   message.set_key_spec(static_cast<v1::DataKeySpec>(request.key_spec));
@@ -102,6 +105,38 @@ constexpr auto kToSealedPair = [](auto& response) {
       .request_id = response.request_id(),
   };
 };
+
+// Wipes what is secret in `response`.
+DataKeyBatch ToBatch(v1::BatchGenerateDataKeyResponse& response) {
+  DataKeyBatch batch;
+  batch.key_id = response.key_id();
+  batch.request_id = response.request_id();
+  size_t bytes = 0;
+  for (const v1::BatchDataKeyOutcome& outcome : response.outcomes()) {
+    bytes += outcome.data_key().plaintext().size();
+  }
+  batch.plaintexts = SecretBytes(bytes);
+  absl::Span<uint8_t> rest = batch.plaintexts.MutableSecret();
+  batch.outcomes.reserve(static_cast<size_t>(response.outcomes_size()));
+  for (v1::BatchDataKeyOutcome& outcome : *response.mutable_outcomes()) {
+    if (!outcome.has_data_key()) {
+      batch.outcomes.push_back(BatchDataKeyError{.reason = ReasonFromName(outcome.error().reason()),
+                                                 .reason_name = outcome.error().reason(),
+                                                 .message = outcome.error().message()});
+      continue;
+    }
+    v1::BatchDataKey& key = *outcome.mutable_data_key();
+    std::string& plaintext = *key.mutable_plaintext();
+    std::copy(plaintext.begin(), plaintext.end(), rest.begin());
+    batch.outcomes.push_back(
+        BatchDataKey{.key_version_id = std::move(*key.mutable_key_version_id()),
+                     .plaintext = rest.first(plaintext.size()),
+                     .ciphertext_blob = std::move(*key.mutable_ciphertext_blob())});
+    rest.remove_prefix(plaintext.size());
+    Wipe(&plaintext);
+  }
+  return batch;
+}
 
 absl::Status CheckOptions(const ClientOptions& options) {
   if (options.timeout <= absl::ZeroDuration() || options.pair_timeout <= absl::ZeroDuration()) {
@@ -178,6 +213,14 @@ absl::StatusOr<SealedDataKey> Client::GenerateDataKeyWithoutPlaintext(
                               .request_id = response.request_id(),
                           };
                         });
+}
+
+absl::StatusOr<DataKeyBatch> Client::BatchGenerateDataKey(
+    const BatchGenerateDataKeyRequest& request, const CallOptions& call) const {
+  auto message = DataKeyMessage<v1::BatchGenerateDataKeyRequest>(request);
+  message.set_count(request.count);
+  message.set_without_plaintext(request.without_plaintext);
+  return rpc_->kms.Call(&Stub::BatchGenerateDataKey, message, CallKind::kRepeatable, call, ToBatch);
 }
 
 absl::StatusOr<SealedDataKeyPair> Client::GenerateDataKeyPair(

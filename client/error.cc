@@ -38,13 +38,6 @@ constexpr std::pair<Reason, absl::string_view> kReasonNames[] = {
     {Reason::kInternalFailure, "InternalFailure"},
 };
 
-Reason ReasonFromName(absl::string_view name) {
-  for (const auto& [reason, its_name] : kReasonNames) {
-    if (its_name == name) return reason;
-  }
-  return Reason::kUnknown;
-}
-
 std::string Lookup(const google::rpc::ErrorInfo& info, const std::string& key) {
   const auto found = info.metadata().find(key);
   return found == info.metadata().end() ? std::string() : found->second;
@@ -57,6 +50,13 @@ absl::string_view ReasonName(Reason reason) {
     if (its_reason == reason) return name;
   }
   return "";
+}
+
+Reason ReasonFromName(absl::string_view name) {
+  for (const auto& [reason, its_name] : kReasonNames) {
+    if (its_name == name) return reason;
+  }
+  return Reason::kUnknown;
 }
 
 std::optional<ErrorDetail> ErrorDetailOf(const absl::Status& status) {

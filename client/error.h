@@ -60,6 +60,8 @@ enum class Reason {
 
 // As it is on the wire, e.g. "Rejected.Disabled"; empty for kUnknown.
 absl::string_view ReasonName(Reason reason);
+// The reverse; kUnknown for a name that this client does not know.
+Reason ReasonFromName(absl::string_view name);
 
 // How a dry run ended, in the service's words.
 struct DryRunDetail {

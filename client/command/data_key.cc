@@ -1,12 +1,15 @@
 #include "client/command/data_key.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "client/command/exit_code.h"
+#include "client/command/files.h"
 #include "client/specs.h"
 
 namespace strongroom::command {
@@ -56,16 +59,17 @@ absl::Status Announce(const Arguments& arguments, bool returns_plaintext, Output
   return arguments.authority.dry_run ? absl::OkStatus() : outputs->Announce(returns_plaintext);
 }
 
-absl::StatusOr<GenerateDataKeyRequest> ClassicDataKeyRequest(const DataKeyArguments& arguments) {
+// Of one data key, or of many.
+template <typename Request, typename Arguments>
+absl::StatusOr<Request> ClassicDataKeyRequest(const Arguments& arguments) {
   absl::StatusOr<Read> read = ReadArguments(arguments);
   if (!read.ok()) return read.status();
-  GenerateDataKeyRequest request{
-      .key_id = arguments.key_id,
-      .number_of_bytes = arguments.number_of_bytes,
-      .encryption_context = std::move(read->context),
-      .grant_tokens = std::move(read->grant_tokens),
-      .dry_run = arguments.authority.dry_run,
-  };
+  Request request;
+  request.key_id = arguments.key_id;
+  request.number_of_bytes = arguments.number_of_bytes;
+  request.encryption_context = std::move(read->context);
+  request.grant_tokens = std::move(read->grant_tokens);
+  request.dry_run = arguments.authority.dry_run;
   if (!arguments.key_spec.empty()) {
     const std::optional<DataKeySpec> spec = SpecFromName<DataKeySpec>(arguments.key_spec);
     if (!spec.has_value()) {
@@ -75,6 +79,79 @@ absl::StatusOr<GenerateDataKeyRequest> ClassicDataKeyRequest(const DataKeyArgume
     request.key_spec = *spec;
   }
   return request;
+}
+
+constexpr int32_t kMostInABatch = 1000;
+
+// Where the keys of a batch go: two files each, or one.
+struct BatchFiles {
+  std::vector<std::string> blobs;
+  // Empty names without plaintext.
+  std::vector<std::string> plaintexts;
+};
+
+BatchFiles NamesOf(const DataKeyBatchArguments& arguments) {
+  BatchFiles files;
+  const size_t width = absl::StrCat(arguments.count).size();
+  for (int32_t i = 1; i <= arguments.count; ++i) {
+    const std::string digits = absl::StrCat(i);
+    const std::string number = std::string(width - digits.size(), '0') + digits;
+    files.blobs.push_back(absl::StrCat(arguments.ciphertext_folder, "/", number, ".blob"));
+    files.plaintexts.push_back(arguments.without_plaintext
+                                   ? std::string()
+                                   : absl::StrCat(arguments.plaintext_folder, "/", number, ".key"));
+  }
+  return files;
+}
+
+absl::Status CheckArguments(const DataKeyBatchArguments& arguments) {
+  // The server's own check has the last word; this is for the names of the files.
+  if (arguments.count < 1 || arguments.count > kMostInABatch) {
+    return UsageError(absl::StrCat("--count takes 1 to ", kMostInABatch));
+  }
+  if (!arguments.without_plaintext && !arguments.authority.dry_run &&
+      arguments.plaintext_folder.empty()) {
+    return UsageError(
+        "this returns secret bytes in the clear; say where they may go: --plaintext-out-dir FOLDER "
+        "(files with mode 0600), or ask for none: --without-plaintext");
+  }
+  if (arguments.without_plaintext && !arguments.plaintext_folder.empty()) {
+    return UsageError("--plaintext-out-dir has no use together with --without-plaintext");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Announce(const BatchFiles& names, OutputFiles* files) {
+  absl::Status status;
+  for (size_t i = 0; status.ok() && i < names.blobs.size(); ++i) {
+    status = files->Announce("--ciphertext-out-dir", names.blobs[i]);
+    if (status.ok()) status = files->Announce("--plaintext-out-dir", names.plaintexts[i]);
+  }
+  return status;
+}
+
+// Those that failed, the same failure of many in one row.
+void AddFailures(const DataKeyBatch& batch, Report* report) {
+  report->list = Report::List{.name = "failures", .with_record = true};
+  size_t last = 0;
+  for (size_t first = 1; first <= batch.outcomes.size(); first = last + 1) {
+    last = first;
+    const auto* error = std::get_if<BatchDataKeyError>(&batch.outcomes[first - 1]);
+    if (error == nullptr) continue;
+    for (; last < batch.outcomes.size(); ++last) {
+      const auto* next = std::get_if<BatchDataKeyError>(&batch.outcomes[last]);
+      if (next == nullptr || next->reason_name != error->reason_name ||
+          next->message != error->message) {
+        break;
+      }
+    }
+    Record row;
+    row.Number("first", static_cast<int64_t>(first))
+        .Number("last", static_cast<int64_t>(last))
+        .Text("reason", error->reason_name)
+        .Text("message", error->message);
+    report->list->items.push_back(std::move(row));
+  }
 }
 
 absl::StatusOr<InstanceDataKey> GenerateByInstance(const Client& client,
@@ -103,7 +180,8 @@ absl::StatusOr<InstanceDataKey> GenerateByInstance(const Client& client,
 // The classic answer in the form of the instance one, which has more fields.
 absl::StatusOr<InstanceDataKey> GenerateByClassic(const Client& client,
                                                   const DataKeyArguments& arguments) {
-  absl::StatusOr<GenerateDataKeyRequest> request = ClassicDataKeyRequest(arguments);
+  absl::StatusOr<GenerateDataKeyRequest> request =
+      ClassicDataKeyRequest<GenerateDataKeyRequest>(arguments);
   if (!request.ok()) return request.status();
   absl::StatusOr<DataKey> key = client.GenerateDataKey(*request);
   if (!key.ok()) return key.status();
@@ -271,7 +349,8 @@ absl::StatusOr<Report> GenerateDataKeyWithoutPlaintext(const Client& client,
   Outputs outputs(arguments.outputs);
   status = Announce(arguments, /*returns_plaintext=*/false, &outputs);
   if (!status.ok()) return status;
-  absl::StatusOr<GenerateDataKeyRequest> request = ClassicDataKeyRequest(arguments);
+  absl::StatusOr<GenerateDataKeyRequest> request =
+      ClassicDataKeyRequest<GenerateDataKeyRequest>(arguments);
   if (!request.ok()) return request.status();
 
   absl::StatusOr<SealedDataKey> key = client.GenerateDataKeyWithoutPlaintext(*request);
@@ -283,6 +362,49 @@ absl::StatusOr<Report> GenerateDataKeyWithoutPlaintext(const Client& client,
   if (!status.ok()) return status;
   outputs.Keep();
   report.record.Text("request_id", key->request_id);
+  return report;
+}
+
+absl::StatusOr<Report> GenerateDataKeyBatch(const Client& client,
+                                            const DataKeyBatchArguments& arguments) {
+  absl::Status status = CheckArguments(arguments);
+  if (!status.ok()) return status;
+  const BatchFiles names = NamesOf(arguments);
+  OutputFiles files(arguments.force);
+  if (!arguments.authority.dry_run) status = Announce(names, &files);
+  if (!status.ok()) return status;
+  absl::StatusOr<BatchGenerateDataKeyRequest> request =
+      ClassicDataKeyRequest<BatchGenerateDataKeyRequest>(arguments);
+  if (!request.ok()) return request.status();
+  request->count = arguments.count;
+  request->without_plaintext = arguments.without_plaintext;
+
+  absl::StatusOr<DataKeyBatch> batch = client.BatchGenerateDataKey(*request);
+  if (!batch.ok()) return batch.status();
+
+  const size_t count = std::min(batch->outcomes.size(), names.blobs.size());
+  int64_t made = 0;
+  Report report;
+  report.record.Text("key_id", batch->key_id);
+  for (size_t i = 0; i < count; ++i) {
+    const auto* key = std::get_if<BatchDataKey>(&batch->outcomes[i]);
+    if (key == nullptr) continue;
+    // All have the same: the version is picked once for a batch.
+    if (made++ == 0) report.record.Text("key_version_id", key->key_version_id);
+    status = files.Write(names.blobs[i], key->ciphertext_blob);
+    if (status.ok()) status = files.Write(names.plaintexts[i], key->plaintext);
+    if (!status.ok()) return status;
+  }
+  files.Keep();
+  report.record.Number("made", made)
+      .Number("failed", arguments.count - made)
+      .Text("ciphertext_folder", arguments.ciphertext_folder)
+      .OptionalText("plaintext_folder", arguments.plaintext_folder)
+      .Text("request_id", batch->request_id);
+  if (made < arguments.count) {
+    AddFailures(*batch, &report);
+    report.exit_code = ExitCode::kPartly;
+  }
   return report;
 }
 

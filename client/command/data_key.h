@@ -30,6 +30,24 @@ absl::StatusOr<Report> GenerateDataKey(const Client& client, const DataKeyArgume
 absl::StatusOr<Report> GenerateDataKeyWithoutPlaintext(const Client& client,
                                                        const DataKeyArguments& arguments);
 
+struct DataKeyBatchArguments {
+  std::string key_id = {};
+  int32_t count = 0;
+  std::optional<int32_t> number_of_bytes = std::nullopt;
+  std::string key_spec = {};
+  bool without_plaintext = false;
+  Binding binding = {};
+  Authority authority = {};
+  // Folders that are there. The files are 1.blob, 1.key, 2.blob, ..., with zeros in front so that
+  // all names are of one length.
+  std::string ciphertext_folder = {};
+  std::string plaintext_folder = {};
+  bool force = false;
+};
+
+absl::StatusOr<Report> GenerateDataKeyBatch(const Client& client,
+                                            const DataKeyBatchArguments& arguments);
+
 struct DataKeyPairArguments {
   ServiceChoice service = {};
   std::string key_id = {};

@@ -31,7 +31,8 @@ enum class ExitCode {
   kInternal = 9,
   // A file or a standard stream of this machine could not be read or written.
   kLocal = 10,
-  // `reencrypt` left files as they were: each is in its report, or it was interrupted.
+  // Done in part: `reencrypt` left files as they were, or not all keys of `data-key batch` were
+  // made. Each is in the report, or it was interrupted.
   kPartly = 11,
 };
 

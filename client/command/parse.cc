@@ -29,7 +29,7 @@ constexpr char kExitCodes[] = R"(Exit codes:
    8  service unavailable, not serving, or too slow
    9  internal error
   10  a local file or stream could not be read or written
-  11  `reencrypt` left files as they were
+  11  `reencrypt` left files as they were, or `data-key batch` made not all keys
 
 Files are made for their owner only (0600) and never replaced without --force,
 but for `reencrypt`, which keeps their modes.

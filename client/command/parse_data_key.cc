@@ -11,18 +11,44 @@
 namespace strongroom::command {
 namespace {
 
-void AddDataKeyOptions(CLI::App* command, DataKeyArguments* arguments) {
-  AddKeyId(command, &arguments->key_id, "the sealing key: id, alias/NAME or ARN")->required();
-  AddService(command, &arguments->service);
+template <typename Arguments>
+void AddDataKeyLength(CLI::App* command, Arguments* arguments) {
   command->add_option("--bytes", arguments->number_of_bytes,
                       "length, 1 to 1024; prevails over --key-spec [32]");
   command->add_option("--key-spec", arguments->key_spec,
                       absl::StrCat("length by name: ", SpecNames<DataKeySpec>(), " (classic)"));
+}
+
+void AddDataKeyOptions(CLI::App* command, DataKeyArguments* arguments) {
+  AddKeyId(command, &arguments->key_id, "the sealing key: id, alias/NAME or ARN")->required();
+  AddService(command, &arguments->service);
+  AddDataKeyLength(command, arguments);
   AddContext(command, &arguments->binding);
   AddAad(command, &arguments->binding, " (instance)");
   AddAlgorithm(command, &arguments->algorithm);
   AddAuthority(command, &arguments->authority);
   AddCiphertextOut(command, &arguments->outputs);
+}
+
+void AddDataKeyBatchOptions(CLI::App* command, DataKeyBatchArguments* arguments) {
+  AddKeyId(command, &arguments->key_id, "the sealing key: id, alias/NAME or ARN")->required();
+  command->add_option("--count", arguments->count, "how many, 1 to 1000")->required();
+  AddDataKeyLength(command, arguments);
+  command->add_flag("--without-plaintext", arguments->without_plaintext,
+                    "generate them inside the token: sealed only");
+  AddContext(command, &arguments->binding);
+  AddAuthority(command, &arguments->authority);
+  command
+      ->add_option("--ciphertext-out-dir", arguments->ciphertext_folder,
+                   "write the blobs to this folder, which is there: 0001.blob, ...")
+      ->type_name("FOLDER")
+      ->required();
+  command
+      ->add_option(
+          "--plaintext-out-dir", arguments->plaintext_folder,
+          "write the keys in the clear to this folder, for their owner only: 0001.key, ...")
+      ->type_name("FOLDER");
+  command->add_flag("--force", arguments->force, "replace files that exist");
 }
 
 void AddDataKeyPairOptions(CLI::App* command, DataKeyPairArguments* arguments) {
@@ -135,6 +161,16 @@ void AddDataKeyCommands(const Grammar& grammar) {
                     GenerateDataKeyWithoutPlaintext);
     AddDataKeyOptions(command, arguments);
     AddForce(command, &arguments->outputs);
+  }
+  {
+    auto [command, arguments] = grammar.Add(
+        group, "batch", "Generate up to 1000 data keys in one call (classic)",
+        R"(  strongroom data-key batch --key-id alias/orders --count 1000 --context order=42 \
+      --ciphertext-out-dir blobs --plaintext-out-dir keys
+  strongroom data-key batch --key-id alias/orders --count 8 --without-plaintext \
+      --ciphertext-out-dir blobs)",
+        GenerateDataKeyBatch);
+    AddDataKeyBatchOptions(command, arguments);
   }
 }
 

@@ -17,6 +17,7 @@ check_everything() {
   check_data_key GenerateDataKeyWithoutPlaintext KmsService AES_256 32 --key-spec AES_256
   check_data_key GenerateDataKeyWithoutPlaintext KmsService AES_128 16 --key-spec AES_128
   check_data_key GenerateDataKeyWithoutPlaintext KmsService bytes 1023 --bytes 1023
+  check_batch
   local operation
   for operation in GenerateDataKey AdvanceGenerateDataKey; do
     check_data_key "$operation" KmsInstanceService AES_256 32 # the default
@@ -49,6 +50,28 @@ check_data_key() {
   if seal "${command[@]}" "${@:5}" && open_again && file_size "$row/opened"; then
     ((size == $4)) || problem "has $size bytes, not $4"
     refuse_other_binding
+  fi
+  end_check
+}
+
+# Many keys in one call, of which the first and the last are opened again.
+check_batch() {
+  begin_check BatchGenerateDataKey KmsService AES_256 -
+  mkdir "$row/batch"
+  if ask "$service" data-key batch --count 100 --key-id "$alias_name" "${binding[@]}" \
+    --ciphertext-out-dir "$row/batch" --plaintext-out-dir "$row/batch"; then
+    ms=$ask_ms
+    expect_version "$(answer_field key_version_id)" 'the answer names'
+    local number
+    for number in 001 100; do
+      rm -f -- "$row/opened"
+      mv "$row/batch/$number.blob" "$row/blob"
+      mv "$row/batch/$number.key" "$row/secret"
+      open_again || break
+    done
+    refuse_other_binding
+  else
+    problem "failed: $(<"$work/error")"
   fi
   end_check
 }

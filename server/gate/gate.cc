@@ -122,15 +122,16 @@ absl::StatusOr<Permit> Call::Ask(Operation what, absl::Span<const core::KeyRefer
 }
 
 absl::StatusOr<Permit> Call::Authorize(absl::Span<const core::KeyReference> keys) {
-  RateLimiter& rate_limiter = gate_.parts_.rate_limiter;
-  const OperationClass operation_class = operation.info().operation_class;
-  const absl::Status fits = rate_limiter.CheckBatch("count", principal_, operation_class, count);
-  if (!fits.ok()) return fits;
+  if (count > 1) {
+    const absl::Status fits = gate_.parts_.rate_limiter.CheckBatch(
+        "count", principal_, operation.info().operation_class, count);
+    if (!fits.ok()) return fits;
+  }
   absl::StatusOr<Permit> permit = Ask(operation, keys, context());
-  // Only now, for whom nothing is done costs no more than a call.
-  if (permit.ok() && !dry_run) {
-    const absl::Status taken =
-        rate_limiter.TakeRest(principal_, operation_class, count, std::chrono::steady_clock::now());
+  // Only now, for what does nothing costs no more than a call.
+  if (count > 1 && permit.ok() && !dry_run) {
+    const absl::Status taken = gate_.parts_.rate_limiter.TakeRest(
+        principal_, operation.info().operation_class, count, std::chrono::steady_clock::now());
     if (!taken.ok()) return taken;
   }
   return permit;

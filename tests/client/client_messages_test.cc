@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
+#include <variant>
 
 #include "client/client.h"
 #include "strongroom/instance/v1/messages.pb.h"
@@ -68,6 +70,63 @@ TEST_F(ClientTest, ClassicDataKeyWithoutPlaintextIsAskedForAndUnpacked) {
   EXPECT_EQ(key.ciphertext_blob, "blob");
   EXPECT_EQ(key.request_id, "request");
   expected.set_key_id("k");
+  ExpectEqual(seen, expected);
+}
+
+TEST_F(ClientTest, BatchIsAskedForAndUnpacked) {
+  v1::BatchGenerateDataKeyResponse answer;
+  answer.set_key_id("id");
+  for (const char* plaintext : {"first", "second key"}) {
+    v1::BatchDataKey& key = *answer.add_outcomes()->mutable_data_key();
+    key.set_key_version_id("version");
+    key.set_plaintext(plaintext);
+    key.set_ciphertext_blob(std::string("blob of ") + plaintext);
+  }
+  for (const char* reason : {"Rejected.LimitExceeded", "New.Reason"}) {
+    v1::BatchDataKeyError& error = *answer.add_outcomes()->mutable_error();
+    error.set_reason(reason);
+    error.set_message("why");
+  }
+  // Of a service that says nothing.
+  answer.add_outcomes();
+  answer.set_request_id("request");
+  v1::BatchGenerateDataKeyRequest seen, expected;
+  Expect(server_.get(), "strongroom.v1.KmsService/BatchGenerateDataKey", answer, &seen);
+  ASSERT_OK_AND_ASSIGN(DataKeyBatch received,
+                       client_->BatchGenerateDataKey({.key_id = "k",
+                                                      .count = 5,
+                                                      .key_spec = DataKeySpec::kAes128,
+                                                      .number_of_bytes = 7,
+                                                      .without_plaintext = true,
+                                                      .encryption_context = {{"a", "1"}}}));
+  // What lies in the locked memory stays where it is.
+  const DataKeyBatch batch = std::move(received);
+  EXPECT_EQ(batch.key_id, "id");
+  EXPECT_EQ(batch.request_id, "request");
+  ASSERT_THAT(batch.outcomes, SizeIs(5));
+  EXPECT_EQ(batch.plaintexts.ExposeSecretAsText(), "firstsecond key");
+  const char* const plaintexts[] = {"first", "second key"};
+  for (size_t i = 0; i < 2; ++i) {
+    const BatchDataKey& key = std::get<BatchDataKey>(batch.outcomes[i]);
+    EXPECT_EQ(key.key_version_id, "version");
+    EXPECT_EQ(std::string(key.plaintext.begin(), key.plaintext.end()), plaintexts[i]);
+    EXPECT_EQ(key.ciphertext_blob, std::string("blob of ") + plaintexts[i]);
+  }
+  const BatchDataKeyError& limit = std::get<BatchDataKeyError>(batch.outcomes[2]);
+  EXPECT_EQ(limit.reason, Reason::kLimitExceeded);
+  EXPECT_EQ(limit.reason_name, "Rejected.LimitExceeded");
+  EXPECT_EQ(limit.message, "why");
+  const BatchDataKeyError& unknown = std::get<BatchDataKeyError>(batch.outcomes[3]);
+  EXPECT_EQ(unknown.reason, Reason::kUnknown);
+  EXPECT_EQ(unknown.reason_name, "New.Reason");
+  EXPECT_EQ(std::get<BatchDataKeyError>(batch.outcomes[4]).reason, Reason::kUnknown);
+
+  expected.set_key_id("k");
+  expected.set_count(5);
+  expected.set_key_spec(v1::DATA_KEY_SPEC_AES_128);
+  expected.set_number_of_bytes(7);
+  expected.set_without_plaintext(true);
+  (*expected.mutable_encryption_context())["a"] = "1";
   ExpectEqual(seen, expected);
 }
 

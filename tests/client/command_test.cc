@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/version.h"
 #include "strongroom/instance/v1/messages.pb.h"
@@ -71,6 +72,8 @@ TEST_F(CommandTest, EveryRpcHasACommand) {
        absl::StrCat(kInstance, "AdvanceGenerateDataKey")},
       {"data-key generate-without-plaintext --key-id k",
        absl::StrCat(kClassic, "GenerateDataKeyWithoutPlaintext")},
+      {"data-key batch --key-id k --count 1 --without-plaintext --ciphertext-out-dir trail",
+       absl::StrCat(kClassic, "BatchGenerateDataKey")},
       {"data-key-pair generate --key-id k --spec EC_P256",
        absl::StrCat(kClassic, "GenerateDataKeyPair")},
       {"data-key-pair generate --key-id k --spec EC_P256 --reveal-plaintext" + instance,
@@ -104,7 +107,9 @@ TEST_F(CommandTest, EveryRpcHasACommand) {
   for (const auto& [line, rpc] : cases) {
     const Result result = Run(line + " --output json");
     // The empty answer to a health check says UNKNOWN.
-    EXPECT_EQ(result.exit_code, line == "health" ? 8 : 0) << line << ": " << result.err;
+    // And the one to a batch has no keys.
+    const int expected = line == "health" ? 8 : absl::StartsWith(line, "data-key batch") ? 11 : 0;
+    EXPECT_EQ(result.exit_code, expected) << line << ": " << result.err;
     EXPECT_EQ(server_->calls().back(), rpc) << line;
     EXPECT_TRUE(result.json().is_object()) << line << ": " << result.out;
   }

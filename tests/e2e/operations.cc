@@ -40,6 +40,7 @@ void Fill(Request& q, const std::string& key, const Bound& bound) {
   if constexpr (requires { q.set_key_id(key); }) q.set_key_id(key);
   if constexpr (requires { q.set_keyid(key); }) q.set_keyid(key);
   if constexpr (requires { q.set_plaintext(kPlaintext); }) q.set_plaintext(kPlaintext);
+  if constexpr (requires { q.set_count(1); }) q.set_count(1);
   if constexpr (requires { q.set_key_pair_spec(v1::DATA_KEY_PAIR_SPEC_EC_P256); }) {
     q.set_key_pair_spec(v1::DATA_KEY_PAIR_SPEC_EC_P256);
   }
@@ -57,6 +58,7 @@ std::string BlobOf(const Answer& a) {
     return a.private_key_ciphertext_blob();
   }
   if constexpr (requires { a.privatekeyciphertextblob(); }) return a.privatekeyciphertextblob();
+  if constexpr (requires { a.outcomes(0); }) return a.outcomes(0).data_key().ciphertext_blob();
 }
 
 template <typename Answer>
@@ -73,6 +75,7 @@ template <typename Answer>
 std::string VersionOf(const Answer& a, const std::string& of_blob) {
   if constexpr (requires { a.key_version_id(); }) return a.key_version_id();
   if constexpr (requires { a.keyversionid(); }) return a.keyversionid();
+  if constexpr (requires { a.outcomes(0); }) return a.outcomes(0).data_key().key_version_id();
   return of_blob;
 }
 
@@ -80,6 +83,7 @@ template <typename Request, typename Answer>
 std::optional<std::string> PlaintextOf(const Request& q, const Answer& a) {
   if constexpr (requires { a.plaintext(); }) return a.plaintext();
   if constexpr (requires { a.privatekeyplaintext(); }) return a.privatekeyplaintext();
+  if constexpr (requires { a.outcomes(0); }) return a.outcomes(0).data_key().plaintext();
   if constexpr (requires { q.plaintext(); }) return q.plaintext();
   return std::nullopt;
 }
@@ -171,6 +175,7 @@ const std::vector<SealingOperation>& SealingOperations() {
       Sealing<&Kms::GenerateDataKey>("KmsService.GenerateDataKey", false, true),
       Sealing<&Kms::GenerateDataKeyWithoutPlaintext>("KmsService.GenerateDataKeyWithoutPlaintext",
                                                      false, true),
+      Sealing<&Kms::BatchGenerateDataKey>("KmsService.BatchGenerateDataKey", false, true),
       Sealing<&Kms::GenerateDataKeyPair>("KmsService.GenerateDataKeyPair", true, true),
       Sealing<&Kms::GenerateDataKeyPairWithoutPlaintext>(
           "KmsService.GenerateDataKeyPairWithoutPlaintext", true, true),

@@ -61,6 +61,8 @@ class _Calls(grpc.UnaryUnaryClientInterceptor):
             assert str(uuid.UUID(request_id)) == request_id
             assert dict(call.initial_metadata()).get("x-request-id") == request_id
             self._secrets.update(getattr(answer, name) for name in _SECRET_FIELDS if name in fields)
+            if "outcomes" in fields:
+                self._secrets.update(one.data_key.plaintext for one in answer.outcomes)
         return call
 
 

@@ -17,6 +17,8 @@ _FIELDS = {
         "format": "key_format",
         "number_of_bytes": "number_of_bytes",
         "key_spec": "key_spec",
+        "count": "count",
+        "without_plaintext": "without_plaintext",
         "plaintext": "plaintext",
         "blob": "ciphertext_blob",
         "aad": "aad",
@@ -35,6 +37,7 @@ _FIELDS = {
 
 _DEFAULTS = {
     "data_key": {},
+    "batch": {"count": 1},
     "pair": {"spec": "EC_P256", "format": "DER"},
     "encrypt": {"plaintext": PLAINTEXT},
 }
@@ -106,7 +109,7 @@ class _Operation:
 class SealingOperation(_Operation):
     """An operation that seals."""
 
-    kind: str  # "data_key", "pair" or "encrypt"
+    kind: str  # "data_key", "batch", "pair" or "encrypt"
     version: str  # which one seals: "initial" or "primary"
     returns_plaintext: bool
     tells_version: bool
@@ -123,9 +126,12 @@ class SealingOperation(_Operation):
         return self.request(key=key, **{**_DEFAULTS[self.kind], **fields})
 
     def seal(self, client, key, **fields):
-        """Seals under `key`; fields as in _FIELDS."""
+        """Seals under `key`; fields as in _FIELDS. Of a batch, the first data key."""
         answer = self.call(client, self.sealing_request(key, **fields))
         by_name = {field.name: value for field, value in answer.ListFields()}
+        if self.kind == "batch":
+            data_key = answer.outcomes[0].data_key
+            by_name.update((field.name, value) for field, value in data_key.ListFields())
 
         def first(*names):
             return next((by_name[name] for name in names if name in by_name), None)
@@ -177,6 +183,7 @@ class OpeningOperation(_Operation):
 SEALING = (
     SealingOperation("GenerateDataKey", "kms", "data_key", "primary", True, True),
     SealingOperation("GenerateDataKeyWithoutPlaintext", "kms", "data_key", "primary", False, True),
+    SealingOperation("BatchGenerateDataKey", "kms", "batch", "primary", True, True),
     SealingOperation("GenerateDataKeyPair", "kms", "pair", "primary", False, True),
     SealingOperation("GenerateDataKeyPairWithoutPlaintext", "kms", "pair", "primary", False, True),
     SealingOperation("Encrypt", "kms", "encrypt", "primary", False, True),
@@ -199,7 +206,7 @@ INSTANCE_DECRYPT = OpeningOperation("Decrypt", "instance", True, False, False)
 ADVANCE_DECRYPT = OpeningOperation("AdvanceDecrypt", "instance", False, False, True)
 OPENING = (KMS_DECRYPT, INSTANCE_DECRYPT, ADVANCE_DECRYPT)
 
-DATA_KEYS = tuple(operation for operation in SEALING if operation.kind == "data_key")
+DATA_KEYS = tuple(operation for operation in SEALING if operation.kind in ("data_key", "batch"))
 PAIRS = tuple(operation for operation in SEALING if operation.kind == "pair")
 ENCRYPTIONS = tuple(operation for operation in SEALING if operation.kind == "encrypt")
 

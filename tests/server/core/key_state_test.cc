@@ -216,6 +216,11 @@ class KeyStateWalkTest : public KmsFixture {
                    return status(data_keys().GenerateDataKey(options, 32, Plaintext::kNotReturned,
                                                              kNoDeadline));
                  }},
+                {"BatchGenerateDataKey",
+                 [=, this](const KeyId&) {
+                   return status(data_keys().GenerateDataKeys(options, 32, 2, Plaintext::kReturned,
+                                                              kNoDeadline));
+                 }},
                 {"GenerateKeyPair",
                  [=, this](const KeyId&) {
                    return status(data_keys().GenerateKeyPair(options, hsm::PairSpec::kEcP256,

@@ -98,6 +98,21 @@ TEST(NumberOfBytesTest, AnythingElseIsRefusedWithWhatIsValid) {
   }
 }
 
+TEST(BatchCountTest, From1To1000IsTaken) {
+  for (int64_t count = 1; count <= 1000; ++count) {
+    EXPECT_THAT(ParseBatchCount("count", count), IsOkAndHolds(static_cast<size_t>(count)));
+  }
+}
+
+TEST(BatchCountTest, AnythingElseIsRefusedWithWhatIsValid) {
+  for (int64_t wrong : {int64_t{0}, int64_t{-1}, int64_t{1001}, INT64_MIN, INT64_MAX}) {
+    EXPECT_THAT(
+        ParseBatchCount("count", wrong),
+        FailsWith(Reason::kInvalidParameter,
+                  AllOf(Names("count"), HasSubstr(absl::StrCat(wrong)), HasSubstr("1 to 1000"))));
+  }
+}
+
 TEST(KeyReferenceTest, IdIsTakenInEitherCase) {
   for (const char* text : {kId, "599FA825-17DE-417E-9554-BB032CC6A001"}) {
     ASSERT_OK_AND_ASSIGN(const KeyReference key, ParseKeyReference("KeyId", text));

@@ -52,6 +52,7 @@ constexpr char kVersion[] = "2ab1a983-7072-4bbc-a582-584b5bd8c002";
 constexpr Operation kEncrypt("KmsService.Encrypt");
 constexpr Operation kDecrypt("KmsService.Decrypt");
 constexpr Operation kReEncrypt("KmsService.ReEncrypt");
+constexpr Operation kBatch("KmsService.BatchGenerateDataKey");
 constexpr Operation kPairs("KmsService.GenerateDataKeyPair");
 constexpr Operation kRandom("KmsService.GenerateRandom");
 constexpr Operation kCreateGrant("KeyManagementService.CreateGrant");
@@ -109,6 +110,14 @@ class GateTest : public core::KmsFixture {
         identities_, *limiter_, *authority_, trail ? &trail_.trail() : nullptr, data_keys(), log});
   }
   void KeepNoTrail() { Keep(false, info_log_); }
+  // A gate that limits data keys, too.
+  void LimitDataKeys(int burst) {
+    RateLimits limits;
+    limits[static_cast<size_t>(OperationClass::kDataKey)] =
+        RateLimit{.rate = 0.001, .burst = burst};
+    ASSERT_OK_AND_ASSIGN(limiter_, RateLimiter::Create({.defaults = limits}));
+    Keep(/*trail=*/true, debug_log_);
+  }
 
   std::unique_ptr<Call> Begin(Operation operation = kEncrypt, Peer peer = UnixPeer{kOrdersSocket},
                               Deadline deadline = kNoDeadline) {
@@ -598,7 +607,88 @@ TEST_F(GateTest, RateIsLimitedByPrincipalAndClass) {
   EXPECT_OK(Run(*BeginAsRoot(kRandom), work));
 }
 
+TEST_F(GateTest, BatchCountsAsItsKeysOnceItIsPermitted) {
+  ASSERT_NO_FATAL_FAILURE(LimitDataKeys(10));
+  const auto run = [&](int64_t count, bool dry_run, const KeyId& on) {
+    const std::unique_ptr<Call> call = Begin(kBatch);
+    call->count = count;
+    call->dry_run = dry_run;
+    return RunWith(*call, on);
+  };
+  const KeyId forbidden = CreateKey();
+  // These are a call each.
+  EXPECT_THAT(run(5, false, forbidden), FailsWith(Reason::kNoPermission));
+  EXPECT_THAT(run(5, true, key()), FailsWith(Reason::kDryRunOperation));
+  // Eight of ten are left.
+  EXPECT_OK(run(4, false, key()));
+  EXPECT_OK(run(2, false, key()));
+  EXPECT_THAT(run(3, false, key()), FailsWith(Reason::kThrottling, HasSubstr("a batch of 3 is 3")));
+  // That was a call, too; one more there is.
+  EXPECT_OK(run(1, false, key()));
+  EXPECT_THAT(RunPermitted(*Begin()), FailsWith(Reason::kThrottling));
+}
+
+TEST_F(GateTest, BatchThatIsThrottledIsNotDone) {
+  ASSERT_NO_FATAL_FAILURE(LimitDataKeys(10));
+  EXPECT_OK(RunPermitted(*Begin()));
+  const std::unique_ptr<Call> call = Begin(kBatch);
+  call->count = 10;
+  bool permitted = false;
+  const absl::Status refused = Run(*call, [&](Call& passed) {
+    const absl::Status status = passed.Authorize({key()}).status();
+    permitted = status.ok();
+    return status;
+  });
+  EXPECT_THAT(refused, FailsWith(Reason::kThrottling));
+  EXPECT_TRUE(core::RetryDelayOf(refused).has_value());
+  EXPECT_FALSE(permitted);
+  ExpectRecorded(*call, "failed", "Rejected.Throttling");
+  EXPECT_EQ(RecordOf(*call)["count"], 10);
+}
+
+TEST_F(GateTest, BatchThatNeverFitsIsRefusedWhoeverAsks) {
+  ASSERT_NO_FATAL_FAILURE(LimitDataKeys(10));
+  for (const KeyId& on : {key(), CreateKey()}) {
+    const std::unique_ptr<Call> call = Begin(kBatch);
+    call->count = 11;
+    const absl::Status refused = RunWith(*call, on);
+    EXPECT_THAT(refused, FailsWith(Reason::kInvalidParameter, HasSubstr("count: 11")));
+    EXPECT_FALSE(core::RetryDelayOf(refused).has_value());
+  }
+  const std::unique_ptr<Call> dry_run = Begin(kBatch);
+  dry_run->count = 11;
+  dry_run->dry_run = true;
+  const absl::Status verdict = RunPermitted(*dry_run);
+  EXPECT_THAT(verdict, FailsWith(Reason::kValidationError));
+  EXPECT_EQ(core::MetadataOf(verdict)["failed_check"], "request");
+}
+
 // --- The trail ----------------------------------------------------------------------------------
+
+TEST_F(GateTest, BatchHasOneRecordThatSaysHowMany) {
+  const std::unique_ptr<Call> whole = Begin(kBatch);
+  whole->count = 1000;
+  EXPECT_OK(RunPermitted(*whole));
+  ExpectRecorded(*whole, "allowed", "OK");
+  EXPECT_EQ(RecordOf(*whole)["count"], 1000);
+  EXPECT_FALSE(RecordOf(*whole).contains("target"));
+  const std::unique_ptr<Call> no_batch = Begin();
+  EXPECT_OK(RunPermitted(*no_batch));
+  EXPECT_FALSE(RecordOf(*no_batch).contains("count"));
+}
+
+TEST_F(GateTest, WhyABatchWasDoneInPartIsLogged) {
+  const std::unique_ptr<Call> call = Begin(kBatch);
+  EXPECT_OK(Run(*call, [&](Call& passed) {
+    passed.shortfall = core::FromToken(absl::UnavailableError("C_Encrypt: CKR_DEVICE_REMOVED"));
+    return passed.Authorize({key()}).status();
+  }));
+  ExpectRecorded(*call, "allowed", "OK");
+  const Json line = Line();
+  EXPECT_EQ(line["level"], "error");
+  EXPECT_EQ(line["outcome"], "Rejected.Unavailable");
+  EXPECT_EQ(line["detail"], "C_Encrypt: CKR_DEVICE_REMOVED");
+}
 
 TEST_F(GateTest, EveryOutcomeIsRecordedOnce) {
   const KeyId forbidden = CreateKey();

@@ -98,6 +98,43 @@ TEST(RateLimiterTest, WaitThatIsToldIsNeverTooShort) {
   }
 }
 
+TEST(RateLimiterTest, BatchTakesAsManyAsItHas) {
+  const auto limiter = MakeLimiter({.defaults = LimitsOf(kDataKey, 10, 5)});
+  EXPECT_OK(limiter->Take("orders", kDataKey, kStart));
+  EXPECT_OK(limiter->TakeRest("orders", kDataKey, 5, kStart));
+  EXPECT_EQ(core::RetryDelayOf(limiter->Take("orders", kDataKey, kStart)), absl::Milliseconds(100));
+  EXPECT_OK(limiter->Take("billing", kDataKey, kStart));
+  // No batch, and a batch of one, are what the call has taken already.
+  EXPECT_OK(limiter->TakeRest("orders", kDataKey, 0, kStart));
+  EXPECT_OK(limiter->TakeRest("orders", kDataKey, 1, kStart));
+}
+
+TEST(RateLimiterTest, BatchThatDoesNotFitTakesNothingAndIsToldWhenItDoes) {
+  const auto limiter = MakeLimiter({.defaults = LimitsOf(kDataKey, 10, 5)});
+  EXPECT_OK(limiter->Take("orders", kDataKey, kStart));
+  EXPECT_OK(limiter->Take("orders", kDataKey, kStart));
+  // Three are left for the other four, and the one to come with takes another.
+  const absl::Status refused = limiter->TakeRest("orders", kDataKey, 5, kStart);
+  EXPECT_THAT(refused, FailsWith(Reason::kThrottling,
+                                 AllOf(HasSubstr("orders"), HasSubstr("a batch of 5 is 5"))));
+  EXPECT_EQ(core::RetryDelayOf(refused), absl::Milliseconds(200));
+  const auto later = kStart + milliseconds(200);
+  EXPECT_OK(limiter->Take("orders", kDataKey, later));
+  EXPECT_OK(limiter->TakeRest("orders", kDataKey, 5, later));
+  EXPECT_THAT(limiter->Take("orders", kDataKey, later), FailsWith(Reason::kThrottling));
+}
+
+TEST(RateLimiterTest, BatchThatNeverFitsIsAnInvalidParameter) {
+  const auto limiter = MakeLimiter(
+      {.defaults = LimitsOf(kDataKey, 10, 5), .principals = {{"batch", LimitsOf(kDataKey, 1, 9)}}});
+  EXPECT_OK(limiter->CheckBatch("count", "orders", kDataKey, 5));
+  EXPECT_THAT(limiter->CheckBatch("count", "orders", kDataKey, 6),
+              FailsWith(Reason::kInvalidParameter,
+                        AllOf(HasSubstr("count: 6"), HasSubstr("5 data_key operations"))));
+  EXPECT_OK(limiter->CheckBatch("count", "batch", kDataKey, 9));
+  EXPECT_OK(limiter->CheckBatch("count", "orders", kDecrypt, 1000));
+}
+
 TEST(RateLimiterTest, PrincipalsAndClassesHaveTheirOwnBuckets) {
   RateLimits defaults = LimitsOf(kDataKey, 1, 1);
   defaults[static_cast<size_t>(kDecrypt)] = RateLimit{1, 1};
