@@ -10,7 +10,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 asan=(//tests/e2e:soak_test //tests/hsm/... //tests/server/core/... //tests/server/gate/... //tests/server/grpc/...)
-tsan=(//tests/hsm:lanes_test //tests/server/core:stress_test //tests/server/gate:authority_test
+tsan=(//tests/hsm:kept_pair_test //tests/hsm:lanes_test //tests/server/core:pair_reservoir_test //tests/server/core:stress_test //tests/server/gate:authority_test
   //tests/server/gate:client_certificates_test //tests/server/gate:rate_limiter_test //tests/server/gate/audit:trail_test
   //tests/server/grpc:acceptor_test //tests/server/grpc:workers_test //tests/server/store:sqlite_store_test)
 soak=()

@@ -55,6 +55,9 @@ token:
   pin_file: $home/pin
 store:
   path: $home/strongroom.db
+reservoir:
+  path: $home/pairs.db
+  pairs: {RSA_2048: 2, RSA_3072: 1, RSA_4096: 1, EC_P256: 4}
 END
   umask "$old_umask"
   SOFTHSM2_CONF=$home/softhsm2.conf "$bin/init_token" --label "$token_label" \

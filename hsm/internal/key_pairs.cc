@@ -208,9 +208,7 @@ absl::StatusOr<CK_OBJECT_HANDLE> UnwrapPrivateKeyToMove(Session& session, CK_OBJ
                             .AddBool(CKA_DECRYPT, false)
                             .AddBool(CKA_DERIVE, false);
   if (!id.empty()) {
-    attributes = std::move(attributes)
-                     .AddBytes(CKA_LABEL, absl::string_view(kKeptLabel))
-                     .AddBytes(CKA_ID, id);
+    std::move(attributes).AddBytes(CKA_LABEL, absl::string_view(kKeptLabel)).AddBytes(CKA_ID, id);
   }
   return session.UnwrapKey(wrap_key, wrapped, attributes);
 }

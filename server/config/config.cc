@@ -249,9 +249,10 @@ std::optional<core::PairReservoir::Options> ReadReservoir(YamlReader& root,
   if (!options.path.empty() && options.path == store_path) {
     reservoir.Fail("path", "is store.path; the reservoir needs a file of its own");
   }
-  if (reservoir.Has("pairs")) {
+  const bool has_pairs = reservoir.Has("pairs");
+  YamlReader pairs = reservoir.OptionalMap("pairs");
+  if (has_pairs) {
     options.pairs.clear();
-    YamlReader pairs = reservoir.OptionalMap("pairs");
     for (hsm::PairSpec spec : hsm::kAllPairSpecs) {
       const std::string name(core::NameOfPairSpec(spec));
       options.pairs[spec] = static_cast<int>(pairs.OptionalInt(name, 0, 0, kMostWaitingPairs));
@@ -260,6 +261,10 @@ std::optional<core::PairReservoir::Options> ReadReservoir(YamlReader& root,
   }
   options.refill_per_second =
       reservoir.OptionalNumber("refill_per_second", 0, 0, kMostRefillPerSecond);
+  if (options.refill_per_second > 0 && options.refill_per_second < kLeastRate) {
+    reservoir.Fail("refill_per_second",
+                   absl::StrCat("has to be 0 (no limit) or at least ", kLeastRate));
+  }
   options.max_bytes = reservoir.OptionalInt("max_mib", options.max_bytes >> 20, 1, 65536) << 20;
   reservoir.RefuseOthers();
   return options;

@@ -23,6 +23,8 @@ constexpr milliseconds kFirstPause(1000);
 constexpr milliseconds kLongestPause(60'000);
 // After so many failures the pairs on disk are given up, for this run.
 constexpr int kMostLoads = 5;
+// How long it has to be quiet until pairs that were claimed in a hurry go back to disk.
+constexpr milliseconds kBusy(1000);
 // Pairs of a curve are written so many at a time: a commit costs as much as dozens of them.
 constexpr size_t kWrittenTogether = 16;
 // A kind that is always wanted must not keep the others out.
@@ -70,7 +72,7 @@ std::map<hsm::PairSpec, int> PairReservoir::DefaultPairs() {
   return pairs;
 }
 
-int64_t PairReservoir::BytesOf(hsm::PairSpec spec) { return IsRsa(spec) ? 64 << 10 : 32 << 10; }
+int64_t PairReservoir::BytesOf(hsm::PairSpec spec) { return IsRsa(spec) ? 16 << 10 : 10 << 10; }
 
 PairReservoir::PairReservoir(hsm::Token& token, const StoreId& store, Log& log, Options options)
     : token_(token), store_(store), log_(log), options_(std::move(options)) {
@@ -146,13 +148,16 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
         lost.push_back(*std::move(waiting));
         continue;
       }
+      if (2 * shelf->claimed_count <= shelf->claimed_most) {
+        shelf->busy_until = steady_clock::now() + kBusy;
+      }
       for (int i = 0; i < kPreparedAfterTaking; ++i) shelf->wanted.push_back(keys);
       while (static_cast<int>(shelf->wanted.size()) > shelf->size) shelf->wanted.pop_front();
       fill_.NotifyOne();
       prepare_.NotifyOne();
       return Taken{std::move(waiting->pair), std::move(waiting->wrapped)};
     }
-    if (shelf->claiming > 0) {
+    if (shelf->coming > 0) {
       if (deadline == kNoDeadline) {
         changed_.Wait(mu_);
       } else if (!changed_.WaitUntil(mu_, deadline)) {
@@ -163,6 +168,7 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
     }
     // To wait for the disk is less than to generate, of most kinds.
     if (shelf->stored.empty() || steady_clock::now() < claim_again_at_) break;
+    shelf->busy_until = steady_clock::now() + kBusy;
     Claim(*shelf, shelf->claimed_most);
     if (stopping_) return std::nullopt;
   }
@@ -177,10 +183,19 @@ PairReservoir::Counts PairReservoir::CountsOf(hsm::PairSpec spec) {
   if (shelf == nullptr) return counts;
   counts.claimed = shelf->claimed_count;
   counts.stored = static_cast<int>(shelf->stored.size());
+  counts.in_hand = shelf->in_hand;
   for (const auto& [version, pairs] : shelf->claimed) {
     if (version.has_value()) counts.prepared += static_cast<int>(pairs.size());
   }
   return counts;
+}
+
+bool PairReservoir::WaitUntilLoaded(Deadline deadline) {
+  MutexLock lock(mu_);
+  while (!loaded_) {
+    if (!changed_.WaitUntil(mu_, deadline)) return false;
+  }
+  return true;
 }
 
 bool PairReservoir::WaitUntilSettled(Deadline deadline) {
@@ -226,8 +241,20 @@ std::optional<PairReservoir::Waiting> PairReservoir::TakeClaimed(
   return waiting;
 }
 
+int PairReservoir::ClaimedMost(const Shelf& shelf) const {
+  return steady_clock::now() < shelf.busy_until ? shelf.size : shelf.claimed_most;
+}
+
+PairReservoir::Shelf* PairReservoir::NextToReturn() {
+  if (!KeepsOnDisk() || sealed_ >= kMostSealed) return nullptr;
+  for (Shelf& shelf : shelves_) {
+    if (shelf.claimed_count > ClaimedMost(shelf)) return &shelf;
+  }
+  return nullptr;
+}
+
 bool PairReservoir::HasToClaim(const Shelf& shelf) const {
-  return shelf.claimed_count < shelf.claimed_most && !shelf.stored.empty() && shelf.claiming == 0;
+  return shelf.claimed_count < ClaimedMost(shelf) && !shelf.stored.empty() && shelf.coming == 0;
 }
 
 bool PairReservoir::HasToPrepare(const Shelf& shelf) const {
@@ -242,12 +269,12 @@ void PairReservoir::Claim(Shelf& shelf, int most) {
   }
   const int count = static_cast<int>(pairs.size());
   shelf.in_hand += count;
-  ++shelf.claiming;
+  ++shelf.coming;
   mu_.unlock();
   const absl::Status removed = RemoveRows(pairs);
   if (!removed.ok()) Complain("reservoir_claim_failed", removed);
   mu_.lock();
-  --shelf.claiming;
+  --shelf.coming;
   shelf.in_hand -= count;
   for (Waiting& waiting : pairs) {
     if (removed.ok()) {
@@ -267,12 +294,14 @@ bool PairReservoir::PrepareOne(Shelf& shelf) {
   std::optional<Waiting> waiting = TakeClaimed(shelf, std::nullopt, /*or_any=*/false);
   if (!waiting.has_value()) return false;
   ++shelf.in_hand;
+  ++shelf.coming;
   mu_.unlock();
   absl::StatusOr<std::string> wrapped = token_.WrapKeptPair(waiting->pair, keys);
   // One that is lost is destroyed with the lock let go.
   if (absl::IsAborted(wrapped.status())) waiting.reset();
   mu_.lock();
   --shelf.in_hand;
+  --shelf.coming;
   if (wrapped.ok()) {
     waiting->wrapped = *std::move(wrapped);
     PutClaimed(shelf, keys.id(), *std::move(waiting));
@@ -381,11 +410,21 @@ void PairReservoir::Fill() {
     Shelf* shelf = nullptr;
     {
       MutexLock lock(mu_);
-      while (!stopping_ && unwritten.empty() && NextToFill() == nullptr) {
-        changed_.NotifyAll();
-        fill_.Wait(mu_);
+      while (!stopping_ && unwritten.empty() && NextToReturn() == nullptr &&
+             NextToFill() == nullptr) {
+        WaitForWork();
       }
-      if (!stopping_) shelf = NextToFill();
+      Shelf* const returning = unwritten.empty() && !stopping_ ? NextToReturn() : nullptr;
+      if (returning != nullptr) {
+        while (returning->claimed_count > returning->claimed_most) {
+          auto waiting = TakeClaimed(*returning, std::nullopt, /*or_any=*/true);
+          unwritten.push_back(*std::move(waiting));
+          ++returning->in_hand;
+        }
+        unwritten_shelf = returning;
+      } else if (!stopping_) {
+        shelf = NextToFill();
+      }
       if (shelf != nullptr) {
         filled_in_a_row_ = shelf == last_filled_ ? filled_in_a_row_ + 1 : 1;
         last_filled_ = shelf;
@@ -420,7 +459,7 @@ void PairReservoir::Fill() {
     }
     pause = kFirstPause;
     MutexLock lock(mu_);
-    if (!KeepsOnDisk() || shelf->claimed_count < shelf->claimed_most || sealed_ >= kMostSealed) {
+    if (!KeepsOnDisk() || shelf->claimed_count < ClaimedMost(*shelf) || sealed_ >= kMostSealed) {
       PutClaimed(*shelf, std::nullopt, Waiting{*std::move(pair)});
       prepare_.NotifyOne();
       changed_.NotifyAll();
@@ -429,6 +468,27 @@ void PairReservoir::Fill() {
     unwritten.push_back(Waiting{*std::move(pair)});
     unwritten_shelf = shelf;
     ++shelf->in_hand;
+  }
+}
+
+void PairReservoir::WaitForWork() {
+  if (!std::exchange(told_of_filling_, true)) {
+    int64_t pairs = 0;
+    for (const Shelf& shelf : shelves_) pairs += shelf.count();
+    log_.Write(LogLevel::kInfo, "reservoir_filled", {{"pairs", pairs}});
+  }
+  changed_.NotifyAll();
+  // Until one of them is quiet again.
+  Time until = Time::max();
+  for (const Shelf& shelf : shelves_) {
+    if (KeepsOnDisk() && shelf.claimed_count > shelf.claimed_most && sealed_ < kMostSealed) {
+      until = std::min(until, shelf.busy_until);
+    }
+  }
+  if (until == Time::max()) {
+    fill_.Wait(mu_);
+  } else {
+    fill_.WaitUntil(mu_, until);
   }
 }
 
@@ -442,7 +502,7 @@ void PairReservoir::ClaimAndPrepare() {
         if (steady_clock::now() >= claim_again_at_) {
           for (Shelf& shelf : shelves_) {
             if (stopping_ || !HasToClaim(shelf)) continue;
-            Claim(shelf, shelf.claimed_most - shelf.claimed_count);
+            Claim(shelf, ClaimedMost(shelf) - shelf.claimed_count);
             claimed = true;
           }
         }

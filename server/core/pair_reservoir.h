@@ -29,7 +29,9 @@ namespace strongroom::core {
 // A pair is handed out once, ever. In this process there is one of each (hsm::KeptPair). On disk,
 // where pairs wait for the next start, it is gone for good before it may be handed out: pairs are
 // *claimed* by removing their rows, a block at a time and ahead of the calls, and only claimed ones
-// are taken. A crash loses what was claimed. What is on disk is sealed under keys that are the
+// are taken. A crash loses what was claimed: a quarter, or all that there are while pairs are taken
+// in quick succession, for then the rest is claimed at once and goes back to disk when it is quiet
+// again. What is on disk is sealed under keys that are the
 // token's and this start's: they are made when a server starts, and those of the start before are
 // destroyed before anything is handed out, so that an older copy of the file is of no use.
 //
@@ -64,6 +66,7 @@ class PairReservoir {
     int claimed = 0;   // may be handed out
     int stored = 0;    // on disk and in the token, to be claimed
     int prepared = 0;  // of the claimed
+    int in_hand = 0;   // on the way from one to another
   };
 
   // `token` and `log` outlive this. `store` is whose pairs these are.
@@ -84,6 +87,8 @@ class PairReservoir {
       ABSL_LOCKS_EXCLUDED(mu_);
 
   Counts CountsOf(hsm::PairSpec spec) ABSL_LOCKS_EXCLUDED(mu_);
+  // Waits until pairs can be taken. False after `deadline`.
+  bool WaitUntilLoaded(Deadline deadline) ABSL_LOCKS_EXCLUDED(mu_);
   // Waits until there is nothing left to do here but to be taken from. False after `deadline`.
   bool WaitUntilSettled(Deadline deadline) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -105,9 +110,12 @@ class PairReservoir {
     std::map<std::optional<hsm::ObjectId>, std::deque<Waiting>> claimed;
     int claimed_count = 0;
     std::deque<Waiting> stored;
-    // On neither list, because a thread works on them; of these, being claimed.
+    // On neither list, because a thread works on them.
     int in_hand = 0;
-    int claiming = 0;
+    // How many threads claim or prepare some of these, which can be taken in a moment.
+    int coming = 0;
+    // Pairs are taken in quick succession, and until then all may be claimed.
+    Time busy_until{};
     // Versions that a pair shall be prepared for, a pair each; the oldest first.
     std::deque<hsm::VersionKeys> wanted;
 
@@ -137,6 +145,11 @@ class PairReservoir {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Waiting> TakeClaimed(Shelf& shelf, const std::optional<hsm::ObjectId>& version,
                                      bool or_any) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How many pairs are to be claimed now.
+  int ClaimedMost(const Shelf& shelf) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Null if none has claimed pairs to go back to disk.
+  Shelf* NextToReturn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Claims up to `most` of the stored pairs. Lets go of the lock meanwhile.
   void Claim(Shelf& shelf, int most) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool PrepareOne(Shelf& shelf) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -178,6 +191,7 @@ class PairReservoir {
   std::deque<Shelf> shelves_ ABSL_GUARDED_BY(mu_);
   const Shelf* last_filled_ ABSL_GUARDED_BY(mu_) = nullptr;
   int filled_in_a_row_ ABSL_GUARDED_BY(mu_) = 0;
+  bool told_of_filling_ ABSL_GUARDED_BY(mu_) = false;
   Time next_pair_at_ ABSL_GUARDED_BY(mu_){};
   // The disk failed: it is not asked before that.
   Time claim_again_at_ ABSL_GUARDED_BY(mu_){};

@@ -14,6 +14,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "hsm/pair_spec.h"
+#include "server/core/pair_reservoir.h"
 #include "server/gate/policy.h"
 #include "server/gate/rate_limiter.h"
 #include "tests/testing/status_matchers.h"
@@ -729,6 +731,71 @@ TEST(ConfigTest, PrincipalWithRatesIsNamedOnce) {
 )")),
               ElementsAre("s.yaml:8: limits.rates.principals[1].principal: is there twice",
                           "s.yaml:9: limits.rates.principals[2].principal: is required"));
+}
+
+// --- The reservoir -------------------------------------------------------------------------------
+
+TEST(ReservoirConfigTest, ThereIsNoneUnlessItIsNamed) {
+  ASSERT_OK_AND_ASSIGN(const Config config, Parse(RightAnd("")));
+  EXPECT_FALSE(config.reservoir.has_value());
+}
+
+TEST(ReservoirConfigTest, WhatIsLeftOutHasItsDefault) {
+  ASSERT_OK_AND_ASSIGN(const Config config, Parse(RightAnd("reservoir: {}\n")));
+  ASSERT_TRUE(config.reservoir.has_value());
+  EXPECT_EQ(config.reservoir->path, "");
+  EXPECT_EQ(config.reservoir->pairs, core::PairReservoir::DefaultPairs());
+  EXPECT_EQ(config.reservoir->pairs.at(hsm::PairSpec::kRsa4096), 8);
+  EXPECT_EQ(config.reservoir->pairs.at(hsm::PairSpec::kEcP256), 32);
+  EXPECT_EQ(config.reservoir->refill_per_second, 0);
+  EXPECT_EQ(config.reservoir->max_bytes, 256 << 20);
+}
+
+TEST(ReservoirConfigTest, EveryFieldIsTaken) {
+  ASSERT_OK_AND_ASSIGN(const Config config,
+                       Parse(RightAnd("reservoir:\n"
+                                      "  path: /var/lib/strongroom/pairs.db\n"
+                                      "  pairs: {RSA_2048: 10000, EC_P256K: 0}\n"
+                                      "  refill_per_second: 0.5\n"
+                                      "  max_mib: 3\n")));
+  ASSERT_TRUE(config.reservoir.has_value());
+  EXPECT_EQ(config.reservoir->path, "/var/lib/strongroom/pairs.db");
+  for (const auto& [spec, size] : config.reservoir->pairs) {
+    EXPECT_EQ(size, spec == hsm::PairSpec::kRsa2048 ? 10000 : 0);
+  }
+  EXPECT_EQ(config.reservoir->refill_per_second, 0.5);
+  EXPECT_EQ(config.reservoir->max_bytes, 3 << 20);
+}
+
+TEST(ReservoirConfigTest, MistakesAreReportedAtTheirFields) {
+  struct Case {
+    const char* fields;
+    const char* mistake;
+  };
+  for (const Case& c : {
+           Case{"path: pairs.db", "path: is \"pairs.db\""},
+           Case{"pairs: {EC_P256: 10001}",
+                "pairs.EC_P256: has to be a whole number from 0 to 10000"},
+           Case{"pairs: {EC_P256: -1}", "pairs.EC_P256: has to be a whole number from 0 to 10000"},
+           Case{"pairs: {EC_P257: 1}", "pairs.EC_P257: is not a field; valid are EC_P256, "},
+           Case{"pairs: 3", "pairs: has to be"},
+           Case{"refill_per_second: -1", "refill_per_second: has to be a number from 0 to 1e+06"},
+           Case{"refill_per_second: 0.0001",
+                "refill_per_second: has to be 0 (no limit) or at least 0.001"},
+           Case{"max_mib: 0", "max_mib: has to be a whole number from 1 to 65536"},
+           Case{"size: 3", "size: is not a field; valid are max_mib, pairs, path, "},
+       }) {
+    const std::vector<std::string> mistakes =
+        Mistakes(RightAnd(absl::StrCat("reservoir: {", c.fields, "}\n")));
+    ASSERT_EQ(mistakes.size(), 1u) << c.fields;
+    EXPECT_THAT(mistakes[0], StartsWith("s.yaml:4: reservoir."));
+    EXPECT_THAT(mistakes[0], HasSubstr(c.mistake));
+  }
+}
+
+TEST(ReservoirConfigTest, FileIsNotTheStores) {
+  EXPECT_THAT(Mistakes(RightAnd("reservoir: {path: /var/lib/strongroom/store.db}\n")),
+              ElementsAre(HasSubstr("reservoir.path: is store.path")));
 }
 
 // --- Files ---------------------------------------------------------------------------------------

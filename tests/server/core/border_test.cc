@@ -4,14 +4,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "hsm/pair_spec.h"
 #include "server/core/data_keys.h"
+#include "server/core/pair_reservoir.h"
 #include "server/core/private_keys.h"
+#include "server/log/log.h"
 #include "tests/server/core/kms_fixture.h"
 #include "tests/testing/fault_module.h"
 #include "tests/testing/openssl_keys.h"
@@ -158,6 +162,42 @@ TEST_F(BorderTest, PrivateKeyIsNeverHeardInTheClear) {
       EXPECT_FALSE(HasPartOf(heard, number));
     }
     EXPECT_FALSE(HasPartOf(heard, shared_secret));
+  }
+}
+
+// Generated, written, brought back by the next start, prepared, given away.
+TEST_F(BorderTest, PairThatWaitedIsNeverHeardInTheClear) {
+  for (const PairSpec spec : {PairSpec::kEcP256, PairSpec::kRsa2048}) {
+    SCOPED_TRACE(static_cast<int>(spec));
+    Log log(LogLevel::kError);
+    PairReservoir::Options options;
+    options.path = softhsm().directory() + "/pairs.db";
+    options.pairs = {{spec, 4}};
+    std::vector<KeyPair> pairs;
+    Listen();
+    for (int start = 0; start < 2; ++start) {
+      PairReservoir reservoir(token(), store().id(), log, options);
+      DataKeys keys(ring(), token(), kPairGenerations, &reservoir);
+      reservoir.Start();
+      for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(
+            reservoir.WaitUntilSettled(std::chrono::steady_clock::now() + std::chrono::minutes(2)));
+        ASSERT_OK_AND_ASSIGN(KeyPair pair,
+                             keys.GenerateKeyPair({.key = key()}, spec, KeyFormat::kDer,
+                                                  Plaintext::kNotReturned, kNoDeadline));
+        pairs.push_back(std::move(pair));
+      }
+    }
+    const std::string heard = Heard();
+    for (const KeyPair& pair : pairs) {
+      ASSERT_OK_AND_ASSIGN(const Opened opened, Open(pair.sealed.blob));
+      const OpenSslKey private_key = testing::ParsePrivateKey(Text(opened.plaintext));
+      ASSERT_NE(private_key, nullptr);
+      EXPECT_EQ(testing::EncodePublicKey(private_key.get()), pair.public_key);
+      for (const std::string& number : testing::PrivateNumbers(private_key.get())) {
+        EXPECT_FALSE(HasPartOf(heard, number));
+      }
+    }
   }
 }
 
