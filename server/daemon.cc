@@ -152,6 +152,14 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
   for (const std::string& unusable : report.unusable) {
     log.Write(LogLevel::kError, "key_version_unusable", {{"detail", unusable}});
   }
+  const auto lines = static_cast<int64_t>(report.unusable.size());
+  if (report.unusable_versions > lines) {
+    log.Write(LogLevel::kError, "key_versions_unusable",
+              {{"more", report.unusable_versions - lines},
+               {"detail",
+                "no more than the first have lines of their own; keys whose primary "
+                "version it is are listed and described as UNAVAILABLE"}});
+  }
   parts->key_life = std::make_unique<core::KeyLife>(*parts->keys, *parts->store, *parts->token,
                                                     clock, config.key_life);
   parts->imports =
@@ -215,7 +223,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
              {"token_model", info.model},
              {"lanes", config.token.lanes},
              {"key_versions", report.versions},
-             {"key_versions_unusable", static_cast<int64_t>(report.unusable.size())},
+             {"key_versions_unusable", report.unusable_versions},
              {"key_versions_reaped", report.reaped},
              {"key_versions_unknown", report.unknown}});
   for (const Config::UnixSocket& socket : config.unix_sockets) {

@@ -54,6 +54,14 @@ Template WithId(Template attributes, const KeyObject& key) {
   return std::move(attributes).AddBytes(CKA_ID, key.id);
 }
 
+Template Named(const KeyObject& key) {
+  return WithId(Template()
+                    .AddUlong(CKA_CLASS, CKO_SECRET_KEY)
+                    .AddBool(CKA_TOKEN, true)
+                    .AddBytes(CKA_LABEL, absl::string_view(key.label)),
+                key);
+}
+
 Template AsMade(const KeyObject& key, Residence residence, bool modifiable = false) {
   return WithId(Template()
                     .AddUlong(CKA_CLASS, CKO_SECRET_KEY)
@@ -110,6 +118,10 @@ absl::Status VerifyKeyObject(Session& session, const KeyObject& key, Residence r
 
 absl::Status VerifyAttributes(Session& session, absl::string_view label, const Template& expected,
                               CK_OBJECT_HANDLE object) {
+  absl::StatusOr<bool> as_expected = session.AttributesEqual(object, expected);
+  if (!as_expected.ok()) return Prefixed("reading attributes: ", as_expected.status());
+  if (*as_expected) return absl::OkStatus();
+  // One by one, to tell which.
   std::vector<std::string> differing;
   for (CK_ULONG i = 0; i < expected.size(); ++i) {
     const CK_ATTRIBUTE& attribute = expected.data()[i];
@@ -125,20 +137,13 @@ absl::Status VerifyAttributes(Session& session, absl::string_view label, const T
                                                     absl::StrJoin(differing, ", ")));
 }
 
-Template LabelledAs(const KeyObject& key) {
-  return Template()
-      .AddUlong(CKA_CLASS, CKO_SECRET_KEY)
-      .AddBool(CKA_TOKEN, true)
-      .AddBytes(CKA_LABEL, absl::string_view(key.label));
-}
-
 absl::StatusOr<CK_OBJECT_HANDLE> FindKeyObject(Session& session, const KeyObject& key) {
-  return session.FindExactlyOne(WithId(LabelledAs(key), key));
+  return session.FindExactlyOne(Named(key));
 }
 
 absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindKeyObjects(Session& session,
                                                              const KeyObject& key) {
-  return session.FindObjects(WithId(LabelledAs(key), key));
+  return session.FindObjects(Named(key));
 }
 
 }  // namespace strongroom::hsm::internal

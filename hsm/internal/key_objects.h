@@ -62,9 +62,6 @@ absl::Status VerifyKeyObject(Session& session, const KeyObject& key, Residence r
 absl::Status VerifyAttributes(Session& session, absl::string_view label, const Template& expected,
                               CK_OBJECT_HANDLE object);
 
-// Matches the keys in the token that go by this label, whatever their ids.
-Template LabelledAs(const KeyObject& key);
-
 // The key in the token. NOT_FOUND if there is none, INTERNAL if there are several.
 absl::StatusOr<CK_OBJECT_HANDLE> FindKeyObject(Session& session, const KeyObject& key);
 

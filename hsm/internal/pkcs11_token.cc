@@ -356,17 +356,14 @@ absl::Status Pkcs11Token::FindAllVersionKeys(
       bool twice = false;
     };
     std::map<ObjectId, Pair> versions;
-    for (KeySource source : kKeySources) {
-      for (VersionRole role : kVersionRoles) {
-        auto objects = FindVersionObjects(session, role, source);
-        if (!objects.ok()) return objects.status();
-        for (const auto& [id, object] : *objects) {
-          Pair& pair = versions.try_emplace(id, Pair{.source = source}).first->second;
-          CK_OBJECT_HANDLE& handle = role == VersionRole::kSeal ? pair.seal : pair.wrap;
-          pair.twice = pair.twice || handle != CK_INVALID_HANDLE || pair.source != source;
-          handle = object;
-        }
-      }
+    absl::StatusOr<std::vector<FoundVersionObject>> objects =
+        FindVersionObjects(session, kKeySources);
+    if (!objects.ok()) return objects.status();
+    for (const FoundVersionObject& object : *objects) {
+      Pair& pair = versions.try_emplace(object.id, Pair{.source = object.source}).first->second;
+      CK_OBJECT_HANDLE& handle = object.role == VersionRole::kSeal ? pair.seal : pair.wrap;
+      pair.twice = pair.twice || handle != CK_INVALID_HANDLE || pair.source != object.source;
+      handle = object.object;
     }
     for (const auto& [id, pair] : versions) {
       if (pair.seal == CK_INVALID_HANDLE || pair.wrap == CK_INVALID_HANDLE || pair.twice) {

@@ -1,6 +1,7 @@
 #include "hsm/internal/session.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "hsm/internal/ck_error.h"
@@ -138,6 +139,43 @@ absl::StatusOr<std::string> Session::GetAttribute(CK_OBJECT_HANDLE object, CK_AT
   if (!status.ok()) return status;
   value.resize(attribute.ulValueLen);
   return value;
+}
+
+absl::StatusOr<bool> Session::ReadAttributes(CK_OBJECT_HANDLE object,
+                                             absl::Span<CK_ATTRIBUTE> attributes) {
+  const CK_RV rv =
+      functions().C_GetAttributeValue(handle_, object, attributes.data(), attributes.size());
+  // One of them cannot be read, and the token has gone on to the others (PKCS#11 v2.40, 5.7).
+  if (rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID ||
+      rv == CKR_BUFFER_TOO_SMALL) {
+    return false;
+  }
+  absl::Status status = CkStatus(rv, "C_GetAttributeValue");
+  if (!status.ok()) return status;
+  return true;
+}
+
+absl::StatusOr<bool> Session::AttributesEqual(CK_OBJECT_HANDLE object, const Template& expected) {
+  const absl::Span<const CK_ATTRIBUTE> wanted(expected.data(), expected.size());
+  std::string room;
+  for (const CK_ATTRIBUTE& attribute : wanted) {
+    // A token that says it gave a value and did not must not have given the right one.
+    const auto* value = static_cast<const char*>(attribute.pValue);
+    for (CK_ULONG i = 0; i < attribute.ulValueLen; ++i)
+      room.push_back(static_cast<char>(~value[i]));
+  }
+  std::vector<CK_ATTRIBUTE> actual(wanted.begin(), wanted.end());
+  size_t begin = 0;
+  for (CK_ATTRIBUTE& attribute : actual) {
+    attribute.pValue = room.data() + begin;
+    begin += attribute.ulValueLen;
+  }
+  absl::StatusOr<bool> equal = ReadAttributes(object, absl::MakeSpan(actual));
+  for (size_t i = 0; i < wanted.size() && equal.ok() && *equal; ++i) {
+    equal = actual[i].ulValueLen == wanted[i].ulValueLen &&
+            std::memcmp(actual[i].pValue, wanted[i].pValue, wanted[i].ulValueLen) == 0;
+  }
+  return equal;
 }
 
 absl::StatusOr<bool> Session::AttributeEquals(CK_OBJECT_HANDLE object,

@@ -63,8 +63,14 @@ class Session {
   // NOT_FOUND if none matches, INTERNAL if several do.
   absl::StatusOr<CK_OBJECT_HANDLE> FindExactlyOne(const Template& attributes);
   absl::StatusOr<std::string> GetAttribute(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type);
+  // Reads several at once into the room that each has, and sets their sizes. False if the object
+  // lacks one, it is secret or there is not room enough for it: its size is then
+  // CK_UNAVAILABLE_INFORMATION, and the others were read.
+  absl::StatusOr<bool> ReadAttributes(CK_OBJECT_HANDLE object, absl::Span<CK_ATTRIBUTE> attributes);
   // Whether the object's attribute has exactly these bytes.
   absl::StatusOr<bool> AttributeEquals(CK_OBJECT_HANDLE object, const CK_ATTRIBUTE& expected);
+  // Whether all of them have; in one call of the token. False, too, if one cannot be read.
+  absl::StatusOr<bool> AttributesEqual(CK_OBJECT_HANDLE object, const Template& expected);
 
   absl::StatusOr<CK_OBJECT_HANDLE> GenerateKey(CK_MECHANISM_TYPE mechanism,
                                                const Template& attributes);

@@ -74,20 +74,29 @@ absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindVersionObjects(Session& sessio
   return FindKeyObjects(session, Describe(role, source, id));
 }
 
-absl::StatusOr<std::vector<std::pair<ObjectId, CK_OBJECT_HANDLE>>> FindVersionObjects(
-    Session& session, VersionRole role, KeySource source) {
+absl::StatusOr<std::vector<FoundVersionObject>> FindVersionObjects(
+    Session& session, absl::Span<const KeySource> sources) {
+  // One search for whatever may be ours, and a look at each: a search costs SoftHSM as much as
+  // reading all objects, and there would be one for each role and source.
   absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> objects =
-      session.FindObjects(LabelledAs(Describe(role, source, {})));
+      session.FindObjects(Template().AddUlong(CKA_CLASS, CKO_SECRET_KEY).AddBool(CKA_TOKEN, true));
   if (!objects.ok()) return objects.status();
-  std::vector<std::pair<ObjectId, CK_OBJECT_HANDLE>> found;
+  std::vector<FoundVersionObject> found;
   found.reserve(objects->size());
   for (CK_OBJECT_HANDLE object : *objects) {
-    absl::StatusOr<std::string> id_bytes = session.GetAttribute(object, CKA_ID);
-    if (!id_bytes.ok()) return id_bytes.status();
+    // A longer one is none of ours.
+    std::array<char, 32> label;
     ObjectId id;
-    if (id_bytes->size() != id.size()) continue;  // nothing of ours
-    std::copy(id_bytes->begin(), id_bytes->end(), id.begin());
-    found.emplace_back(id, object);
+    CK_ATTRIBUTE name[] = {{CKA_LABEL, label.data(), label.size()}, {CKA_ID, id.data(), id.size()}};
+    absl::StatusOr<bool> read = session.ReadAttributes(object, absl::MakeSpan(name));
+    if (!read.ok()) return read.status();
+    if (!*read || name[0].ulValueLen > label.size() || name[1].ulValueLen != id.size()) continue;
+    const absl::string_view its_label(label.data(), name[0].ulValueLen);
+    for (KeySource source : sources) {
+      for (VersionRole role : kVersionRoles) {
+        if (its_label == LabelOf(role, source)) found.push_back({role, source, id, object});
+      }
+    }
   }
   return found;
 }

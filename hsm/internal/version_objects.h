@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "hsm/internal/key_objects.h"
 #include "hsm/internal/pkcs11.h"
 #include "hsm/internal/proof.h"
@@ -63,9 +64,17 @@ absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindVersionObjects(Session& sessio
                                                                  KeySource source,
                                                                  const ObjectId& id);
 
-// All objects of a role and a source in the token, with their ids.
-absl::StatusOr<std::vector<std::pair<ObjectId, CK_OBJECT_HANDLE>>> FindVersionObjects(
-    Session& session, VersionRole role, KeySource source);
+// An object that goes by the name of one object of a version.
+struct FoundVersionObject {
+  VersionRole role;
+  KeySource source;
+  ObjectId id;
+  CK_OBJECT_HANDLE object;
+};
+
+// All such objects in the token, of all roles and these sources.
+absl::StatusOr<std::vector<FoundVersionObject>> FindVersionObjects(
+    Session& session, absl::Span<const KeySource> sources);
 
 }  // namespace strongroom::hsm::internal
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -77,22 +78,22 @@ absl::Status KeyRing::TakeBack(const KeyVersionId& version, Deadline deadline) {
 
 void KeyRing::AddVersion(const store::KeyVersionRecord& record,
                          std::optional<hsm::VersionKeys> keys) {
-  if (keys.has_value()) token_.SetProof(*keys, record.proof);
-  auto budget = std::make_shared<UseBudget>(store_, limits_, record.id, record.uses_reserved);
-  if (budget->WantsRotation()) {
+  if (record.uses_reserved >= limits_.rotate_at) {
     MutexLock lock(due_mu_);
     keys_to_rotate_.insert(record.key_id);
   }
+  Version version = {record.key_id, nullptr, record.uses_reserved};
+  if (keys.has_value()) {
+    token_.SetProof(*keys, record.proof);
+    version.loaded = std::make_shared<const LoadedVersion>(LoadedVersion{
+        record.key_id, record.id, *std::move(keys),
+        std::make_shared<UseBudget>(store_, limits_, record.id, record.uses_reserved)});
+  }
   WriterLock lock(cache_mu_);
-  Version& version = versions_[record.id];
-  version.key_id = record.key_id;
-  if (keys.has_value()) version.keys = std::make_unique<hsm::VersionKeys>(*std::move(keys));
-  version.budget = std::move(budget);
+  versions_[record.id] = std::move(version);
 }
 
 absl::Status KeyRing::LoadVersions(KeyRingReport& report) {
-  absl::StatusOr<std::vector<store::KeyVersionRecord>> committed = store_.ListAllKeyVersions();
-  if (!committed.ok()) return committed.status();
   std::map<KeyVersionId, absl::StatusOr<hsm::VersionKeys>> found;
   absl::Status status = token_.FindAllVersionKeys(
       [&](const hsm::ObjectId& id, absl::StatusOr<hsm::VersionKeys> keys) {
@@ -101,44 +102,58 @@ absl::Status KeyRing::LoadVersions(KeyRingReport& report) {
       kNoDeadline);
   if (!status.ok()) return status;
 
-  for (const store::KeyVersionRecord& version : *committed) {
+  // Whose keys in the token must go.
+  std::vector<KeyVersionId> left_over;
+  std::vector<std::string> missing;
+  status = store_.VisitKeyVersions([&](const store::VersionOfKey& visited) {
+    const store::KeyVersionRecord& version = visited.version;
+    const bool imported = visited.key_origin == store::KeyOrigin::kImported;
     const auto it = found.find(version.id);
+    const bool there = it != found.end();
     absl::StatusOr<hsm::VersionKeys> keys =
-        it != found.end() ? std::move(it->second)
-                          : absl::NotFoundError("the token has no keys of this version");
-    if (it != found.end()) found.erase(it);
-    if (!keys.ok() || keys->source() == hsm::KeySource::kImported) {
-      absl::StatusOr<std::shared_ptr<const store::KeyRecord>> key = FindKey(version.key_id);
-      if (!key.ok()) return key.status();
-      const bool imported = (*key)->origin == store::KeyOrigin::kImported;
-      if ((*key)->state == store::KeyState::kPendingImport) {
-        // A crash came between the material and the record of it, or between the record that it is
-        // deleted and its deletion.
-        status = token_.DestroyVersionKeys(version.id.bytes(), kNoDeadline);
-        if (!status.ok()) return status;
+        there ? std::move(it->second)
+              : absl::NotFoundError("the token has no keys of this version");
+    if (there) found.erase(it);
+    if (visited.key_state == store::KeyState::kPendingImport) {
+      // A crash came between the material and the record of it, or between the record that it is
+      // deleted and its deletion. Keys that were generated are another matter.
+      if (!keys.ok() || keys->source() == hsm::KeySource::kImported) {
+        if (there) left_over.push_back(version.id);
         AddVersion(version, std::nullopt);
-        continue;
+        return;
       }
-      // Of a key that is on its way out, nobody misses them.
-      if (!keys.ok() && ((*key)->state == store::KeyState::kDestroying ||
-                         ((*key)->state == store::KeyState::kPendingDeletion && imported))) {
-        AddVersion(version, std::nullopt);
-        continue;
-      }
-      if (keys.ok() && !imported) {
-        keys = absl::FailedPreconditionError(
-            "the keys in the token were imported, and the key was generated there");
-      }
+    }
+    // Of a key that is on its way out, nobody misses them.
+    if (!keys.ok() && (visited.key_state == store::KeyState::kDestroying ||
+                       (visited.key_state == store::KeyState::kPendingDeletion && imported))) {
+      AddVersion(version, std::nullopt);
+      return;
+    }
+    if (keys.ok() && keys->source() == hsm::KeySource::kImported && !imported) {
+      keys = absl::FailedPreconditionError(
+          "the keys in the token were imported, and the key was generated there");
     }
     ++report.versions;
     if (keys.ok()) {
       AddVersion(version, *std::move(keys));
-      continue;
+      return;
     }
     AddVersion(version, std::nullopt);
-    report.unusable.push_back(absl::StrCat("key ", version.key_id.ToString(), " version ",
-                                           version.id.ToString(), ": ", keys.status().message()));
+    ++report.unusable_versions;
+    std::vector<std::string>& lines = there ? report.unusable : missing;
+    if (lines.size() < KeyRingReport::kMostUnusableLines) {
+      lines.push_back(absl::StrCat("key ", version.key_id.ToString(), " version ",
+                                   version.id.ToString(), ": ", keys.status().message()));
+    }
+  });
+  if (!status.ok()) return status;
+  for (const KeyVersionId& version : left_over) {
+    status = token_.DestroyVersionKeys(version.bytes(), kNoDeadline);
+    if (!status.ok()) return status;
   }
+  const size_t room = KeyRingReport::kMostUnusableLines - report.unusable.size();
+  if (missing.size() > room) missing.resize(room);
+  std::move(missing.begin(), missing.end(), std::back_inserter(report.unusable));
   report.unknown = static_cast<int>(found.size());
   return absl::OkStatus();
 }
@@ -151,7 +166,7 @@ absl::StatusOr<IdType> KeyRing::RandomId(Deadline deadline) {
   return IdType::FromRandom(random);
 }
 
-absl::StatusOr<std::shared_ptr<const store::KeyRecord>> KeyRing::Reload(const KeyId& id) {
+absl::StatusOr<store::KeyRecord> KeyRing::Reload(const KeyId& id) {
   absl::StatusOr<store::KeyRecord> record = store_.GetKey(id);
   WriterLock lock(cache_mu_);
   if (!record.ok()) {
@@ -159,19 +174,20 @@ absl::StatusOr<std::shared_ptr<const store::KeyRecord>> KeyRing::Reload(const Ke
     keys_.erase(id);
     return absl::IsNotFound(record.status()) ? KeyNotFound(id) : FromStore(record.status());
   }
-  auto key = std::make_shared<const store::KeyRecord>(*std::move(record));
-  if (!key->creating) keys_[id] = key;
-  return key;
+  if (!record->creating) keys_[id] = KeyOf(*record);
+  return record;
 }
 
-absl::StatusOr<std::shared_ptr<const store::KeyRecord>> KeyRing::FindKey(const KeyId& id) {
+absl::StatusOr<KeyRing::Key> KeyRing::FindKey(const KeyId& id) {
   {
     ReaderLock lock(cache_mu_);
     const auto it = keys_.find(id);
     if (it != keys_.end()) return it->second;
   }
   MutexLock lock(change_mu_);
-  return Reload(id);
+  absl::StatusOr<store::KeyRecord> record = Reload(id);
+  if (!record.ok()) return record.status();
+  return KeyOf(*record);
 }
 
 absl::StatusOr<KeyId> KeyRing::Resolve(const KeyReference& key) {
@@ -197,62 +213,87 @@ absl::StatusOr<KeyId> KeyRing::Resolve(const KeyReference& key) {
 
 bool KeyRing::HasKeys(const KeyVersionId& version) {
   ReaderLock lock(cache_mu_);
-  const auto it = versions_.find(version);
-  return it != versions_.end() && it->second.keys != nullptr;
+  const Version* const found = FindVersion(version);
+  return found != nullptr && found->usable();
 }
 
-KeyStatus KeyRing::StatusOfKey(const store::KeyRecord& key) {
-  return StatusOf(key, HasKeys(key.primary_version));
+const KeyRing::Version* KeyRing::FindVersion(const KeyVersionId& id) const {
+  const auto it = versions_.find(id);
+  return it != versions_.end() ? &it->second : nullptr;
 }
 
-absl::StatusOr<UsableVersion> KeyRing::Use(const store::KeyRecord& key,
-                                           const KeyVersionId& version_id) {
-  ReaderLock lock(cache_mu_);
-  const auto it = versions_.find(version_id);
-  if (it == versions_.end() || it->second.keys == nullptr) return Unusable(version_id);
-  return UsableVersion{key.id, version_id, *it->second.keys, it->second.budget};
+KeyStatus KeyRing::StatusOfKey(const Key& key) const {
+  if (key.creating) return KeyStatus::kCreating;
+  const Version* const primary = FindVersion(key.primary_version);
+  return StatusOf(key.state, primary != nullptr && primary->usable());
 }
 
-absl::StatusOr<UsableVersion> KeyRing::ForSealing(const KeyId& key, SealingVersion which) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = FindKey(key);
-  if (!record.ok()) return record.status();
-  absl::Status allowed = CheckAction(KeyAction::kSeal, key, StatusOfKey(**record));
+absl::StatusOr<UsableVersion> KeyRing::ToSeal(const KeyId& id, const Key& key,
+                                              SealingVersion which) const {
+  absl::Status allowed = CheckAction(KeyAction::kSeal, id, StatusOfKey(key));
   if (!allowed.ok()) return allowed;
-  return Use(**record, which == SealingVersion::kInitial ? (*record)->initial_version
-                                                         : (*record)->primary_version);
+  const KeyVersionId& sealing =
+      which == SealingVersion::kInitial ? key.initial_version : key.primary_version;
+  const Version* const version = FindVersion(sealing);
+  if (version == nullptr || !version->usable()) return Unusable(sealing);
+  return UsableVersion(version->loaded);
 }
 
-absl::StatusOr<UsableVersion> KeyRing::ForOpening(const KeyId& key_id,
-                                                  const KeyVersionId& version_id) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = FindKey(key_id);
-  if (!record.ok()) {
-    if (ReasonOf(record.status()) != Reason::kKeyNotFound) return record.status();
-    return InvalidCiphertext();
-  }
+absl::StatusOr<UsableVersion> KeyRing::ToOpen(const KeyId& id, const Key& key,
+                                              const KeyVersionId& version_id) const {
+  const Version* const version = FindVersion(version_id);
+  if (version == nullptr || version->key_id != id) return InvalidCiphertext();
+  absl::Status allowed = CheckAction(KeyAction::kOpen, id, StatusOfKey(key));
+  if (!allowed.ok()) return allowed;
+  if (!version->usable()) return Unusable(version_id);
+  return UsableVersion(version->loaded);
+}
+
+absl::StatusOr<UsableVersion> KeyRing::ForSealing(const KeyId& id, SealingVersion which) {
   {
     ReaderLock lock(cache_mu_);
-    const auto it = versions_.find(version_id);
-    if (it == versions_.end() || it->second.key_id != key_id) return InvalidCiphertext();
+    const auto it = keys_.find(id);
+    if (it != keys_.end()) return ToSeal(id, it->second, which);
   }
-  absl::Status allowed = CheckAction(KeyAction::kOpen, key_id, StatusOfKey(**record));
-  if (!allowed.ok()) return allowed;
-  return Use(**record, version_id);
-}
-
-int64_t KeyRing::UsesLeft(const KeyVersionId& version) {
+  absl::StatusOr<Key> key = FindKey(id);
+  if (!key.ok()) return key.status();
   ReaderLock lock(cache_mu_);
-  const auto it = versions_.find(version);
-  return it != versions_.end() ? it->second.budget->Left() : 0;
+  return ToSeal(id, *key, which);
 }
 
-KeyDescription KeyRing::DescriptionOf(const store::KeyRecord& key) {
-  return {key, StatusOfKey(key), UsesLeft(key.primary_version), UsesLeft(key.initial_version)};
+absl::StatusOr<UsableVersion> KeyRing::ForOpening(const KeyId& id, const KeyVersionId& version) {
+  {
+    ReaderLock lock(cache_mu_);
+    const auto it = keys_.find(id);
+    if (it != keys_.end()) return ToOpen(id, it->second, version);
+  }
+  absl::StatusOr<Key> key = FindKey(id);
+  if (ReasonOf(key.status()) == Reason::kKeyNotFound) return InvalidCiphertext();
+  if (!key.ok()) return key.status();
+  ReaderLock lock(cache_mu_);
+  return ToOpen(id, *key, version);
+}
+
+int64_t KeyRing::UsesLeft(const KeyVersionId& id) const {
+  const Version* const version = FindVersion(id);
+  if (version == nullptr) return 0;
+  if (version->loaded != nullptr) return version->loaded->budget->Left();
+  return std::max<int64_t>(limits_.most - version->uses_reserved, 0);
+}
+
+KeyDescription KeyRing::DescriptionOf(store::KeyRecord key) {
+  ReaderLock lock(cache_mu_);
+  const KeyStatus status = StatusOfKey(KeyOf(key));
+  const int64_t primary_left = UsesLeft(key.primary_version);
+  const int64_t initial_left = UsesLeft(key.initial_version);
+  return {std::move(key), status, primary_left, initial_left};
 }
 
 absl::StatusOr<KeyDescription> KeyRing::Describe(const KeyId& key) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = FindKey(key);
-  if (!record.ok()) return record.status();
-  return DescriptionOf(**record);
+  absl::StatusOr<store::KeyRecord> record = store_.GetKey(key);
+  if (absl::IsNotFound(record.status())) return KeyNotFound(key);
+  if (!record.ok()) return FromStore(record.status());
+  return DescriptionOf(*std::move(record));
 }
 
 absl::StatusOr<KeyPage> KeyRing::ListKeys(const KeyFilter& filter,
@@ -269,18 +310,19 @@ absl::StatusOr<KeyPage> KeyRing::ListKeys(const KeyFilter& filter,
       return KeyNotFound(page.next.value_or(KeyId()));
     }
     if (!records.ok()) return FromStore(records.status());
-    for (const store::KeyRecord& record : *records) {
-      const KeyStatus status = StatusOfKey(record);
+    for (store::KeyRecord& record : *records) {
+      const KeyId id = record.id;
+      KeyDescription description = DescriptionOf(std::move(record));
       if (filter.statuses.empty() || std::find(filter.statuses.begin(), filter.statuses.end(),
-                                               status) != filter.statuses.end()) {
+                                               description.status) != filter.statuses.end()) {
         // One more than fits is there: so there is a next page.
         if (static_cast<int>(page.keys.size()) == limit) {
           page.next = page.keys.back().record.id;
           return page;
         }
-        page.keys.push_back(DescriptionOf(record));
+        page.keys.push_back(std::move(description));
       }
-      page.next = record.id;
+      page.next = id;
     }
     if (records->size() < static_cast<size_t>(kBatch)) {
       page.next.reset();
@@ -304,6 +346,7 @@ absl::StatusOr<std::vector<KeyVersionDescription>> KeyRing::ListKeyVersions(cons
   if (absl::IsNotFound(records.status())) return KeyNotFound(key_id);
   if (!records.ok()) return FromStore(records.status());
   std::vector<KeyVersionDescription> versions;
+  ReaderLock lock(cache_mu_);
   for (store::KeyVersionRecord& record : *records) {
     const bool primary = record.id == key->record.primary_version;
     const int64_t left = UsesLeft(record.id);
@@ -313,23 +356,28 @@ absl::StatusOr<std::vector<KeyVersionDescription>> KeyRing::ListKeyVersions(cons
 }
 
 absl::Status KeyRing::Check(KeyAction action, const KeyId& key) {
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = FindKey(key);
-  if (!record.ok()) return record.status();
-  return CheckAction(action, key, StatusOfKey(**record));
+  absl::StatusOr<Key> found = FindKey(key);
+  if (!found.ok()) return found.status();
+  ReaderLock lock(cache_mu_);
+  return CheckAction(action, key, StatusOfKey(*found));
 }
 
 absl::StatusOr<KeyDescription> KeyRing::Change(
     KeyAction action, const KeyId& key,
     const std::function<absl::Status(const store::KeyRecord&)>& change) {
   MutexLock lock(change_mu_);
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> record = Reload(key);
+  absl::StatusOr<store::KeyRecord> record = Reload(key);
   if (!record.ok()) return record.status();
-  absl::Status status = CheckAction(action, key, StatusOfKey(**record));
-  if (status.ok()) status = change(**record);
+  const KeyStatus before = [&] {
+    ReaderLock cache_lock(cache_mu_);
+    return StatusOfKey(KeyOf(*record));
+  }();
+  absl::Status status = CheckAction(action, key, before);
+  if (status.ok()) status = change(*record);
   if (!status.ok()) return status;
   record = Reload(key);
   if (!record.ok()) return record.status();
-  return DescriptionOf(**record);
+  return DescriptionOf(*std::move(record));
 }
 
 absl::StatusOr<KeyId> KeyRing::NewKeyId(Deadline deadline) { return RandomId<KeyId>(deadline); }
@@ -387,24 +435,46 @@ void KeyRing::AdoptVersion(const KeyVersionId& version, hsm::VersionKeys keys,
   WriterLock lock(cache_mu_);
   const auto it = versions_.find(version);
   if (it == versions_.end()) return;
-  it->second.keys = std::make_unique<hsm::VersionKeys>(std::move(keys));
-  it->second.budget->CatchUp(uses_reserved);
+  Version& adopted = it->second;
+  // Its uses go on where they were, if it had keys before.
+  std::shared_ptr<UseBudget> budget =
+      adopted.loaded != nullptr
+          ? adopted.loaded->budget
+          : std::make_shared<UseBudget>(store_, limits_, version, adopted.uses_reserved);
+  budget->CatchUp(uses_reserved);
+  adopted.loaded = std::make_shared<const LoadedVersion>(
+      LoadedVersion{adopted.key_id, version, std::move(keys), std::move(budget)});
 }
 
 void KeyRing::AbandonVersion(const KeyVersionId& version) {
   WriterLock lock(cache_mu_);
   const auto it = versions_.find(version);
-  if (it != versions_.end()) it->second.keys.reset();
+  if (it == versions_.end() || it->second.loaded == nullptr) return;
+  LoadedVersion without_keys = *it->second.loaded;
+  without_keys.keys.reset();
+  it->second.loaded = std::make_shared<const LoadedVersion>(std::move(without_keys));
 }
 
 absl::Status KeyRing::DeleteKey(const KeyId& key) {
   MutexLock change_lock(change_mu_);
   absl::Status status = store_.DeleteKey(key);
   if (!status.ok() && !absl::IsNotFound(status)) return FromStore(status);
+  // Looked for while others go on using their keys; they do not change as long as this may.
+  std::vector<KeyVersionId> versions;
+  std::vector<std::string> aliases;
+  {
+    ReaderLock lock(cache_mu_);
+    for (const auto& [id, version] : versions_) {
+      if (version.key_id == key) versions.push_back(id);
+    }
+    for (const auto& [name, named] : aliases_) {
+      if (named == key) aliases.push_back(name);
+    }
+  }
   WriterLock lock(cache_mu_);
   keys_.erase(key);
-  absl::erase_if(versions_, [&](const auto& version) { return version.second.key_id == key; });
-  absl::erase_if(aliases_, [&](const auto& alias) { return alias.second == key; });
+  for (const KeyVersionId& version : versions) versions_.erase(version);
+  for (const std::string& name : aliases) aliases_.erase(name);
   return absl::OkStatus();
 }
 
@@ -423,8 +493,10 @@ absl::Status KeyRing::TakeUse(const UsableVersion& version) {
 
 bool KeyRing::PrimaryIsWorn(const store::KeyRecord& key) {
   ReaderLock lock(cache_mu_);
-  const auto it = versions_.find(key.primary_version);
-  return it != versions_.end() && it->second.budget->WantsRotation();
+  const Version* const primary = FindVersion(key.primary_version);
+  if (primary == nullptr) return false;
+  return primary->loaded != nullptr ? primary->loaded->budget->WantsRotation()
+                                    : primary->uses_reserved >= limits_.rotate_at;
 }
 
 std::vector<KeyId> KeyRing::TakeKeysToRotate() {

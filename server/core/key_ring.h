@@ -30,13 +30,34 @@ namespace strongroom::core {
 // Which version of a key seals.
 enum class SealingVersion { kInitial, kPrimary };
 
-// A version of an enabled key, ready for use in the token.
-struct UsableVersion {
+// What the ring keeps of a version that it can count the uses of. Immutable, but for the count.
+struct LoadedVersion {
   KeyId key_id;
-  KeyVersionId key_version_id;
-  hsm::VersionKeys keys;
-  // To be taken from before the seal key is used to seal.
+  KeyVersionId id;
+  // Empty if the token lacks them: the material that was imported is deleted.
+  std::optional<hsm::VersionKeys> keys;
   std::shared_ptr<UseBudget> budget;
+};
+
+// A version of an enabled key, ready for use in the token. Copies share one LoadedVersion.
+class UsableVersion {
+ private:
+  std::shared_ptr<const LoadedVersion> version_;  // owns what the others refer to
+
+ public:
+  // It has keys.
+  explicit UsableVersion(std::shared_ptr<const LoadedVersion> version)
+      : version_(std::move(version)),
+        key_id(version_->key_id),
+        key_version_id(version_->id),
+        keys(*version_->keys),
+        budget(version_->budget.get()) {}
+
+  const KeyId& key_id;
+  const KeyVersionId& key_version_id;
+  const hsm::VersionKeys& keys;
+  // To be taken from before the seal key is used to seal.
+  UseBudget* const budget;
 };
 
 // A key as callers see it.
@@ -70,7 +91,11 @@ struct KeyPage {
 struct KeyRingReport {
   int versions = 0;
   // Versions in the store whose keys the token lacks or that are not as they were made; they are
-  // not used, and each has a line here.
+  // not used.
+  int unusable_versions = 0;
+  // A line for each, but not for more than kMostUnusableLines: those that are not as they were made
+  // first. A token that is not the right one could fill a disk.
+  static constexpr size_t kMostUnusableLines = 20;
   std::vector<std::string> unusable;
   // Versions that a crash had left half made, and that were taken back.
   int reaped = 0;
@@ -80,7 +105,9 @@ struct KeyRingReport {
 
 // The keys, their versions and their names: what the store keeps and the token holds, joined.
 //
-// Keys are kept in memory as they are used, so that sealing and opening does not ask the store.
+// Keys are kept in memory as they are used, so that sealing and opening does not ask the store: the
+// little that they need, so that this may be all keys. Of a version that the token has no keys of,
+// there is no more than that it exists.
 // Changes go to the store first. This, with KeyLife and MaterialImport, which change keys through
 // it, is the only writer of its store and of its keys in the token.
 //
@@ -175,12 +202,26 @@ class KeyRing {
   bool PrimaryIsWorn(const store::KeyRecord& key) ABSL_LOCKS_EXCLUDED(cache_mu_);
 
  private:
+  // There is one of these for each version of each key, and for each key that was used: see
+  // docs/operations.md for what they come to.
   struct Version {
     KeyId key_id;
-    // Null if the token lacks them, or they are not as they were made.
-    std::unique_ptr<const hsm::VersionKeys> keys;
-    std::shared_ptr<UseBudget> budget;
+    // Null if the token lacks the keys, or they are not as they were made.
+    std::shared_ptr<const LoadedVersion> loaded;
+    // As long as it is null.
+    int64_t uses_reserved;
+
+    bool usable() const { return loaded != nullptr && loaded->keys.has_value(); }
   };
+  static_assert(sizeof(Version) <= 40);
+  struct Key {
+    KeyVersionId initial_version;
+    KeyVersionId primary_version;
+    store::KeyState state;
+    // There is none of these in memory.
+    bool creating;
+  };
+  static_assert(sizeof(Key) <= 40);
 
   KeyRing(store::Store& store, hsm::Token& token, const Clock& clock, const UseLimits& limits)
       : store_(store), token_(token), clock_(clock), limits_(limits) {}
@@ -188,22 +229,31 @@ class KeyRing {
   absl::Status LoadVersions(KeyRingReport& report);
   // A version that was pending and that is in `making_`. NOT_FOUND if it is not pending any more.
   absl::Status TakeBack(const KeyVersionId& version, Deadline deadline);
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> FindKey(const KeyId& id)
-      ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
-  KeyStatus StatusOfKey(const store::KeyRecord& key) ABSL_LOCKS_EXCLUDED(cache_mu_);
-  KeyDescription DescriptionOf(const store::KeyRecord& key) ABSL_LOCKS_EXCLUDED(cache_mu_);
-  int64_t UsesLeft(const KeyVersionId& version) ABSL_LOCKS_EXCLUDED(cache_mu_);
-  absl::StatusOr<UsableVersion> Use(const store::KeyRecord& key, const KeyVersionId& version_id)
+  // From memory, or Reload's. Between this and its use, it may change.
+  absl::StatusOr<Key> FindKey(const KeyId& id) ABSL_LOCKS_EXCLUDED(change_mu_, cache_mu_);
+  static Key KeyOf(const store::KeyRecord& record) {
+    return {record.initial_version, record.primary_version, record.state, record.creating};
+  }
+  // As the store has it now, and into memory. Forbidden.KeyNotFound.
+  absl::StatusOr<store::KeyRecord> Reload(const KeyId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mu_)
       ABSL_LOCKS_EXCLUDED(cache_mu_);
-  absl::StatusOr<std::shared_ptr<const store::KeyRecord>> Reload(const KeyId& id)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mu_) ABSL_LOCKS_EXCLUDED(cache_mu_);
+  // Null if there is no such version.
+  const Version* FindVersion(const KeyVersionId& id) const ABSL_SHARED_LOCKS_REQUIRED(cache_mu_);
+  KeyStatus StatusOfKey(const Key& key) const ABSL_SHARED_LOCKS_REQUIRED(cache_mu_);
+  absl::StatusOr<UsableVersion> ToSeal(const KeyId& id, const Key& key, SealingVersion which) const
+      ABSL_SHARED_LOCKS_REQUIRED(cache_mu_);
+  absl::StatusOr<UsableVersion> ToOpen(const KeyId& id, const Key& key,
+                                       const KeyVersionId& version) const
+      ABSL_SHARED_LOCKS_REQUIRED(cache_mu_);
+  int64_t UsesLeft(const KeyVersionId& version) const ABSL_SHARED_LOCKS_REQUIRED(cache_mu_);
+  KeyDescription DescriptionOf(store::KeyRecord key) ABSL_LOCKS_EXCLUDED(cache_mu_);
   // OK if an alias is `key`'s.
   absl::Status CheckAlias(const AliasName& name, const KeyId& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mu_);
   // The keys of a new version, and what to do if it comes to nothing.
   absl::StatusOr<hsm::NewVersionKeys> GenerateKeys(const KeyVersionId& id, Deadline deadline);
   void AddVersion(const store::KeyVersionRecord& record, std::optional<hsm::VersionKeys> keys)
-      ABSL_LOCKS_EXCLUDED(cache_mu_);
+      ABSL_LOCKS_EXCLUDED(cache_mu_, due_mu_);
   template <typename IdType>
   absl::StatusOr<IdType> RandomId(Deadline deadline);
 
@@ -216,8 +266,7 @@ class KeyRing {
   // store said before a change. Never held while the token works.
   Mutex change_mu_ ABSL_ACQUIRED_BEFORE(cache_mu_);
   SharedMutex cache_mu_;
-  absl::flat_hash_map<KeyId, std::shared_ptr<const store::KeyRecord>> keys_
-      ABSL_GUARDED_BY(cache_mu_);
+  absl::flat_hash_map<KeyId, Key> keys_ ABSL_GUARDED_BY(cache_mu_);
   // All that are committed.
   absl::flat_hash_map<KeyVersionId, Version> versions_ ABSL_GUARDED_BY(cache_mu_);
   absl::flat_hash_map<std::string, KeyId> aliases_ ABSL_GUARDED_BY(cache_mu_);

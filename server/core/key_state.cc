@@ -107,8 +107,11 @@ const char* NameOf(KeyAction action) {
 }
 
 KeyStatus StatusOf(const store::KeyRecord& key, bool primary_usable) {
-  if (key.creating) return KeyStatus::kCreating;
-  switch (key.state) {
+  return key.creating ? KeyStatus::kCreating : StatusOf(key.state, primary_usable);
+}
+
+KeyStatus StatusOf(store::KeyState state, bool primary_usable) {
+  switch (state) {
     case store::KeyState::kEnabled:
       return primary_usable ? KeyStatus::kEnabled : KeyStatus::kUnavailable;
     case store::KeyState::kDisabled:
@@ -123,8 +126,10 @@ KeyStatus StatusOf(const store::KeyRecord& key, bool primary_usable) {
 }
 
 absl::Status CheckAction(KeyAction action, const KeyId& key, KeyStatus status) {
+  const Answer answer = kRows[static_cast<size_t>(action)].answers[static_cast<size_t>(status)];
+  if (answer == Answer::kYes) return absl::OkStatus();  // before the name is made: every call asks
   const std::string name = absl::StrCat("key ", key.ToString());
-  switch (kRows[static_cast<size_t>(action)].answers[static_cast<size_t>(status)]) {
+  switch (answer) {
     case Answer::kYes:
       return absl::OkStatus();
     case Answer::kDisabled:

@@ -61,6 +61,8 @@ const char* NameOf(KeyAction action);
 
 // `primary_usable`: whether the token has the keys of the primary version as they were made.
 KeyStatus StatusOf(const store::KeyRecord& key, bool primary_usable);
+// Of a key that is not kCreating.
+KeyStatus StatusOf(store::KeyState state, bool primary_usable);
 
 // OK, or why not: Rejected.Disabled, Rejected.PendingDeletion, Rejected.Unavailable,
 // InvalidParameter.

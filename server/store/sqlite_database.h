@@ -56,8 +56,15 @@ class SqliteStatement {
   template <typename Read>
   auto All(Read read) -> absl::StatusOr<std::vector<std::invoke_result_t<Read, SqliteStatement&>>>;
 
+  // Gives all rows to `read(SqliteStatement&)`, one after the other.
+  template <typename Read>
+  absl::Status Each(Read read);
+
+  // Whether nothing has failed so far.
+  bool ok() const { return status_.ok(); }
+
   // The columns of the row at hand, from 0. If a column is not of the type asked for, the statement
-  // fails with INTERNAL, and One() and All() with it.
+  // fails with INTERNAL, and One(), All() and Each() with it.
   bool IsNull(int column);
   int64_t Int64(int column);
   std::string Text(int column);
@@ -201,6 +208,12 @@ auto SqliteStatement::All(Read read)
   while (Step()) rows.push_back(read(*this));
   if (!status_.ok()) return status_;
   return rows;
+}
+
+template <typename Read>
+absl::Status SqliteStatement::Each(Read read) {
+  while (Step()) read(*this);
+  return status_;
 }
 
 }  // namespace strongroom::store

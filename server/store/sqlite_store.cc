@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "server/store/sqlite_file.h"
 #include "server/store/sqlite_schema.h"
@@ -671,10 +673,31 @@ absl::StatusOr<std::vector<KeyVersionRecord>> SqliteStore::ListKeyVersions(const
       .All(ReadVersion);
 }
 
-absl::StatusOr<std::vector<KeyVersionRecord>> SqliteStore::ListAllKeyVersions() {
+absl::Status SqliteStore::VisitKeyVersions(const std::function<void(const VersionOfKey&)>& visit) {
   MutexLock lock(mutex_);
+  // Two tables from end to end, one after the other. A join would read the file all over the place,
+  // once for each version; and nearly all keys are as here in VersionOfKey.
+  const VersionOfKey usual;
+  absl::flat_hash_map<KeyId, std::pair<KeyState, KeyOrigin>> unusual;
+  absl::Status status =
+      database_
+          ->Prepare("SELECT id, state, origin FROM keys WHERE state <> ? OR origin <> ?",
+                    static_cast<int>(usual.key_state), static_cast<int>(usual.key_origin))
+          .Each([&](SqliteStatement& row) {
+            unusual[ReadKeyId(row)] = {ReadKeyState(row, 1), ReadKeyOrigin(row, 2)};
+          });
+  if (!status.ok()) return status;
   return database_->Prepare("SELECT " VERSION_COLUMNS " FROM key_versions WHERE number IS NOT NULL")
-      .All(ReadVersion);
+      .Each([&](SqliteStatement& row) {
+        VersionOfKey version;
+        version.version = ReadVersion(row);
+        if (!row.ok()) return;
+        const auto key = unusual.find(version.version.key_id);
+        if (key != unusual.end()) {
+          std::tie(version.key_state, version.key_origin) = key->second;
+        }
+        visit(version);
+      });
 }
 
 absl::Status SqliteStore::CreateAlias(const AliasRecord& alias) {

@@ -1,6 +1,7 @@
 #ifndef STRONGROOM_SERVER_STORE_SQLITE_STORE_H_
 #define STRONGROOM_SERVER_STORE_SQLITE_STORE_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -69,7 +70,7 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::vector<KeyVersionRecord>> ListKeyVersions(const KeyId& key_id,
                                                                 int32_t after_number,
                                                                 int limit) override;
-  absl::StatusOr<std::vector<KeyVersionRecord>> ListAllKeyVersions() override;
+  absl::Status VisitKeyVersions(const std::function<void(const VersionOfKey&)>& visit) override;
 
   absl::Status CreateAlias(const AliasRecord& alias) override;
   absl::StatusOr<AliasRecord> UpdateAlias(absl::string_view name, const KeyId& key_id,

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -57,6 +58,13 @@ struct KeyVersionRecord {
   std::string proof;
   // How many uses of its seal key were reserved, whether they took place or not.
   int64_t uses_reserved = 0;
+};
+
+// A version, and what its key says of it.
+struct VersionOfKey {
+  KeyVersionRecord version;
+  KeyState key_state = KeyState::kEnabled;
+  KeyOrigin key_origin = KeyOrigin::kToken;
 };
 
 // Uses of a key that nobody else gets: `size` of them, or none.
@@ -211,8 +219,10 @@ class Store {
   virtual absl::StatusOr<std::vector<KeyVersionRecord>> ListKeyVersions(const KeyId& key_id,
                                                                         int32_t after_number,
                                                                         int limit) = 0;
-  // All committed versions of all keys, in no order.
-  virtual absl::StatusOr<std::vector<KeyVersionRecord>> ListAllKeyVersions() = 0;
+  // Shows all committed versions of all keys to `visit`, in no order and one at a time, for there
+  // may be more than should be in memory at once. All else waits meanwhile: `visit` does not use
+  // the store.
+  virtual absl::Status VisitKeyVersions(const std::function<void(const VersionOfKey&)>& visit) = 0;
 
   // ALREADY_EXISTS if the name is taken; NOT_FOUND if there is no such key.
   virtual absl::Status CreateAlias(const AliasRecord& alias) = 0;

@@ -278,7 +278,7 @@ TEST_F(VersionKeysTest, SecondObjectOfTheSameNameIsRefused) {
 
 TEST_F(VersionKeysTest, AttributeThatCannotBeReadIsNoVerification) {
   ASSERT_OK(token().CreateVersionKeys(Id(7), kNoDeadline));
-  ASSERT_OK(faults().Apply("fail C_GetAttributeValue CKR_ATTRIBUTE_TYPE_INVALID call=12"));
+  ASSERT_OK(faults().Apply("fail C_GetAttributeValue CKR_ATTRIBUTE_TYPE_INVALID call=1-2"));
   EXPECT_THAT(token().FindVersionKeys(Id(7), kNoDeadline),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("reading CKA_")));
 }
@@ -357,6 +357,37 @@ TEST_F(VersionKeysTest, OneSearchFindsEveryVersion) {
   }
 }
 
+// Each call is a round trip to a network HSM, and reads files with SoftHSM.
+TEST_F(VersionKeysTest, OneSearchAndTwoCallsAnObjectVerifyEveryVersion) {
+  constexpr int kVersions = 3;
+  for (uint8_t number = 0; number < kVersions; ++number) {
+    ASSERT_OK(token().CreateVersionKeys(Id(number), kNoDeadline));
+  }
+  faults().Reset();
+  ASSERT_OK(token().FindAllVersionKeys(
+      [](const ObjectId&, absl::StatusOr<VersionKeys> keys) { EXPECT_OK(keys); }, kNoDeadline));
+  EXPECT_EQ(faults().Calls("C_FindObjectsInit"), 1u);
+  EXPECT_EQ(faults().Calls("C_GetAttributeValue"), 2u * 2 * kVersions);
+}
+
+// The one call for all attributes may not be taken at its word.
+TEST_F(VersionKeysTest, TokenThatGivesNoAttributesAndSaysThatItDidIsRefused) {
+  ASSERT_OK(token().CreateVersionKeys(Id(7), kNoDeadline));
+  ASSERT_OK(faults().Apply("fail C_GetAttributeValue 0x0"));
+  EXPECT_THAT(token().FindVersionKeys(Id(7), kNoDeadline),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("CKA_SENSITIVE")));
+}
+
+// Longer than what is expected, so that it does not fit where that would.
+TEST_F(VersionKeysTest, LongerValueIsDriftOfItsAttribute) {
+  ASSERT_OK(token().CreateVersionKeys(Id(7), kNoDeadline));
+  ASSERT_OK(faults().Apply(
+      "attribute strongroom-seal CKA_ALLOWED_MECHANISMS 87100000000000000210000000000000"));
+  EXPECT_THAT(token().FindVersionKeys(Id(7), kNoDeadline),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("CKA_ALLOWED_MECHANISMS"), Not(HasSubstr("CKA_LOCAL")))));
+}
+
 TEST_F(VersionKeysTest, SearchThatFailsFindsNothing) {
   ASSERT_OK(token().CreateVersionKeys(Id(1), kNoDeadline));
   ASSERT_OK(faults().Apply("fail C_FindObjects CKR_DEVICE_ERROR call=2"));
@@ -429,7 +460,7 @@ TEST_F(VersionKeysTest, CreationThatFailsAtAnyStepLeavesNothing) {
            "fail C_GenerateKey CKR_DEVICE_ERROR call=2 forwarded",
            "fail C_OpenSession CKR_SESSION_COUNT",
            "fail C_GetAttributeValue CKR_DEVICE_ERROR call=1",
-           "fail C_GetAttributeValue CKR_DEVICE_ERROR call=50",
+           "fail C_GetAttributeValue CKR_DEVICE_ERROR call=2",
            "attribute strongroom-wrap CKA_EXTRACTABLE 01",
            "attribute strongroom-seal CKA_LOCAL 00",
            "fail C_Encrypt CKR_FUNCTION_FAILED call=1 forwarded",

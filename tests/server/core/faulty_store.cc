@@ -133,8 +133,9 @@ absl::StatusOr<std::vector<KeyVersionRecord>> FaultyStore::ListKeyVersions(const
   FORWARD(ListKeyVersions, key_id, after_number, limit);
 }
 
-absl::StatusOr<std::vector<KeyVersionRecord>> FaultyStore::ListAllKeyVersions() {
-  FORWARD(ListAllKeyVersions);
+absl::Status FaultyStore::VisitKeyVersions(
+    const std::function<void(const store::VersionOfKey&)>& visit) {
+  FORWARD(VisitKeyVersions, visit);
 }
 
 absl::Status FaultyStore::CreateAlias(const AliasRecord& alias) { FORWARD(CreateAlias, alias); }

@@ -66,7 +66,8 @@ class FaultyStore final : public store::Store {
   absl::StatusOr<std::vector<store::KeyVersionRecord>> ListKeyVersions(const KeyId& key_id,
                                                                        int32_t after_number,
                                                                        int limit) override;
-  absl::StatusOr<std::vector<store::KeyVersionRecord>> ListAllKeyVersions() override;
+  absl::Status VisitKeyVersions(
+      const std::function<void(const store::VersionOfKey&)>& visit) override;
   absl::Status CreateAlias(const store::AliasRecord& alias) override;
   absl::StatusOr<store::AliasRecord> UpdateAlias(absl::string_view name, const KeyId& key_id,
                                                  absl::Time update_time) override;

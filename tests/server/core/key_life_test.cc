@@ -25,6 +25,7 @@
 #include "server/store/store.h"
 #include "tests/server/core/kms_fixture.h"
 #include "tests/server/core/reason_matchers.h"
+#include "tests/testing/all_key_versions.h"
 #include "tests/testing/fault_module.h"
 #include "tests/testing/status_matchers.h"
 
@@ -117,7 +118,7 @@ class KeyLifeTest : public KmsFixture {
   // Those that the store says are there.
   std::set<KeyVersionId> VersionsInTheStore() {
     std::set<KeyVersionId> versions;
-    const auto records = store().ListAllKeyVersions();
+    const auto records = testing::AllKeyVersions(store());
     EXPECT_OK(records);
     if (!records.ok()) return versions;
     for (const store::KeyVersionRecord& record : *records) versions.insert(record.id);

@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 #include "server/store/sqlite_store.h"
 #include "tests/server/store/sqlite_testing.h"
+#include "tests/testing/all_key_versions.h"
 #include "tests/testing/status_matchers.h"
 
 namespace strongroom::store {
@@ -211,7 +212,7 @@ TEST_F(SqliteSchemaTest, StoreOfVersionTwoIsBroughtToTheLastWithAllItHas) {
   EXPECT_EQ((*keys)[1].state, KeyState::kEnabled);
 
   // Nobody has counted their uses.
-  const absl::StatusOr<std::vector<KeyVersionRecord>> versions = store.ListAllKeyVersions();
+  const absl::StatusOr<std::vector<KeyVersionRecord>> versions = testing::AllKeyVersions(store);
   ASSERT_THAT(versions, IsOk());
   EXPECT_EQ(versions->size(), 3u);
   for (const KeyVersionRecord& version : *versions) {

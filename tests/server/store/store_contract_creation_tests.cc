@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/server/store/store_contract.h"
+#include "tests/testing/all_key_versions.h"
 #include "tests/testing/status_matchers.h"
 
 namespace strongroom::store {
@@ -97,7 +98,7 @@ TEST_P(StoreContractTest, BegunKeyIsShownAsCreatingAndIsNotThereForAnythingElse)
   EXPECT_THAT(store().CommitImport(Version(1), "proof"), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(store().GetKeyVersion(Version(1)), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(store().ListKeyVersions(Key(1), 0, kMany), StatusIs(StatusCode::kNotFound));
-  EXPECT_THAT(store().ListAllKeyVersions(), IsOkAndHolds(IsEmpty()));
+  EXPECT_THAT(testing::AllKeyVersions(store()), IsOkAndHolds(IsEmpty()));
   EXPECT_THAT(store().BeginVersion(Key(1), Version(2), Second(0)), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(store().CreateAlias({"alias/a", Key(1), Second(0), Second(0)}),
               StatusIs(StatusCode::kNotFound));
@@ -149,7 +150,7 @@ TEST_P(StoreContractTest, CommitOfTheFirstVersionShowsTheKey) {
   EXPECT_THAT(store().ListKeys(std::nullopt, kMany), IsOkAndHolds(ElementsAre(key)));
   EXPECT_THAT(store().GetKeyVersion(Version(1)), IsOkAndHolds(version));
   EXPECT_THAT(store().ListKeyVersions(Key(1), 0, kMany), IsOkAndHolds(ElementsAre(version)));
-  EXPECT_THAT(store().ListAllKeyVersions(), IsOkAndHolds(ElementsAre(version)));
+  EXPECT_THAT(testing::AllKeyVersions(store()), IsOkAndHolds(ElementsAre(version)));
 }
 
 TEST_P(StoreContractTest, TimesKeepMicroseconds) {
@@ -201,7 +202,7 @@ TEST_P(StoreContractTest, BegunVersionIsSeenByNothingButThePendingList) {
   EXPECT_THAT(store().GetKeyVersion(Version(2)), StatusIs(StatusCode::kNotFound));
   EXPECT_EQ(store().ListKeyVersions(Key(1), 0, kMany).value().size(), 1u);
   EXPECT_EQ(store().ListKeyVersions(Key(1), -1, kMany).value().size(), 1u);
-  EXPECT_THAT(store().ListAllKeyVersions(),
+  EXPECT_THAT(testing::AllKeyVersions(store()),
               IsOkAndHolds(ElementsAre(::testing::Field(&KeyVersionRecord::id, Version(1)))));
 }
 

@@ -1,8 +1,10 @@
 // Of keys and their versions once they are committed.
 
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -10,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/server/store/store_contract.h"
+#include "tests/testing/all_key_versions.h"
 #include "tests/testing/status_matchers.h"
 
 namespace strongroom::store {
@@ -23,6 +26,7 @@ using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
 constexpr int kMany = 100;
@@ -82,7 +86,7 @@ TEST_P(StoreContractTest, CommitKeepsTheStateThatAKeyHasByThen) {
 
 TEST_P(StoreContractTest, EmptyStoreListsNothing) {
   EXPECT_THAT(store().ListKeys(std::nullopt, kMany), IsOkAndHolds(IsEmpty()));
-  EXPECT_THAT(store().ListAllKeyVersions(), IsOkAndHolds(IsEmpty()));
+  EXPECT_THAT(testing::AllKeyVersions(store()), IsOkAndHolds(IsEmpty()));
   EXPECT_THAT(store().ListPendingVersions(), IsOkAndHolds(IsEmpty()));
   EXPECT_THAT(store().ListAliases(std::nullopt, "", kMany), IsOkAndHolds(IsEmpty()));
 }
@@ -194,10 +198,31 @@ TEST_P(StoreContractTest, AllVersionsAreThoseOfEveryKey) {
   ASSERT_THAT(store().BeginVersion(Key(2), Version(4), Second(0)), IsOk());
   ASSERT_THAT(store().SetKeyState(Key(2), KeyState::kDisabled), IsOk());
   EXPECT_THAT(
-      store().ListAllKeyVersions(),
+      testing::AllKeyVersions(store()),
       IsOkAndHolds(UnorderedElementsAre(::testing::Field(&KeyVersionRecord::id, Version(1)),
                                         ::testing::Field(&KeyVersionRecord::id, Version(2)),
                                         ::testing::Field(&KeyVersionRecord::id, Version(3)))));
+}
+
+TEST_P(StoreContractTest, VersionsAreVisitedWithTheirKeysStateAndOrigin) {
+  MakeKey(1, 1);
+  MakeKey(2, 2);
+  MakeVersion(2, 3);
+  ASSERT_THAT(store().SetKeyState(Key(2), KeyState::kDisabled), IsOk());
+  KeyRecord imported = NewKey(3);
+  imported.origin = KeyOrigin::kImported;
+  imported.state = KeyState::kPendingImport;
+  MakeKey(imported, 4);
+  std::map<KeyVersionId, std::pair<KeyState, KeyOrigin>> visited;
+  ASSERT_THAT(store().VisitKeyVersions([&](const VersionOfKey& version) {
+    visited[version.version.id] = {version.key_state, version.key_origin};
+  }),
+              IsOk());
+  EXPECT_THAT(visited,
+              ElementsAre(Pair(Version(1), Pair(KeyState::kEnabled, KeyOrigin::kToken)),
+                          Pair(Version(2), Pair(KeyState::kDisabled, KeyOrigin::kToken)),
+                          Pair(Version(3), Pair(KeyState::kDisabled, KeyOrigin::kToken)),
+                          Pair(Version(4), Pair(KeyState::kPendingImport, KeyOrigin::kImported))));
 }
 
 TEST_P(StoreContractTest, ReopenedStoreHasEverything) {

@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/server/store/store_contract.h"
+#include "tests/testing/all_key_versions.h"
 #include "tests/testing/status_matchers.h"
 
 namespace strongroom::store {
@@ -336,7 +337,7 @@ TEST_P(StoreContractTest, ProofComesBackAsItWasAndCountsAsAUse) {
   EXPECT_THAT(store().GetKeyVersion(Version(2)), IsOkAndHolds(*with));
   EXPECT_THAT(store().ListKeyVersions(Key(1), 1, kMany),
               IsOkAndHolds(ElementsAre(*with, *without)));
-  EXPECT_THAT(store().ListAllKeyVersions(),
+  EXPECT_THAT(testing::AllKeyVersions(store()),
               IsOkAndHolds(UnorderedElementsAre(TheVersion(1), *with, *without)));
 }
 
