@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -53,6 +54,20 @@ TEST(FaultModuleTest, BlankLinesAndCommentsMeanNothing) {
   EXPECT_OK(faults.Apply(""));
   EXPECT_OK(faults.Apply("   "));
   EXPECT_OK(faults.Apply("# fail C_Login CKR_PIN_LOCKED"));
+}
+
+TEST(FaultModuleTest, CallLastsAsLongAsItIsTold) {
+  ASSERT_OK_AND_ASSIGN(SoftHsmToken softhsm, SoftHsmToken::Create());
+  ASSERT_OK_AND_ASSIGN(FaultModule faults, FaultModule::Load());
+  hsm::TokenOptions options = softhsm.options();
+  options.module_path = FaultModule::Path();
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<hsm::Token> token, hsm::Token::Open(options));
+
+  ASSERT_OK(faults.Apply("take C_GenerateRandom 20000"));
+  uint8_t byte;
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_OK(token->GenerateRandom(absl::MakeSpan(&byte, 1), kNoDeadline));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(20));
 }
 
 // The module reads the file once in a process, so this is one test.
