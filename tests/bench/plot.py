@@ -31,7 +31,7 @@ class Plot:
 
     def __init__(self, path, title, x_label, y_label):
         self._path = path
-        self._figure, self.axes = pyplot.subplots(figsize=(9, 4.5))
+        self._figure, self.axes = pyplot.subplots(figsize=(8, 4))
         self.axes.set_title(title)
         self.axes.set_xlabel(x_label)
         self.axes.set_ylabel(y_label)
@@ -41,9 +41,9 @@ class Plot:
 
     def __exit__(self, *error):
         if self.axes.get_legend_handles_labels()[0]:
-            self.axes.legend()
-        self._figure.tight_layout()
-        self._figure.savefig(self._path, metadata={"Date": None})
+            # Beside the picture, for it would hide what is drawn.
+            self.axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+        self._figure.savefig(self._path, metadata={"Date": None}, bbox_inches="tight")
         pyplot.close(self._figure)
 
 
@@ -215,6 +215,8 @@ def tables(figures):
     # What was promised comes first.
     for name in sorted(figures, key=lambda key: key != "demands"):
         value = figures[name]
+        if not value:
+            continue
         if isinstance(value, list):
             parts += [f"## {name}", table(value)]
         elif isinstance(value, dict):
