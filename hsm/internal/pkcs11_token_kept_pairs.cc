@@ -176,16 +176,15 @@ absl::StatusOr<int> Pkcs11Token::DestroyOtherReserveKeys(const std::optional<Obj
                                                          Deadline deadline) {
   int destroyed = 0;
   absl::Status status = OnTokenObjects(deadline, [&](Session& session) {
+    absl::StatusOr<std::vector<FoundVersionObject>> objects =
+        FindVersionObjects(session, kReserveSources);
+    if (!objects.ok()) return objects.status();
     absl::Status all = absl::OkStatus();
-    for (VersionRole role : kVersionRoles) {
-      auto objects = FindVersionObjects(session, role, KeySource::kReserve);
-      if (!objects.ok()) return objects.status();
-      for (const auto& [id, object] : *objects) {
-        if (id == spared) continue;
-        absl::Status gone = session.DestroyObject(object);
-        if (gone.ok()) ++destroyed;
-        all.Update(gone);
-      }
+    for (const FoundVersionObject& found : *objects) {
+      if (found.id == spared) continue;
+      absl::Status gone = session.DestroyObject(found.object);
+      if (gone.ok()) ++destroyed;
+      all.Update(gone);
     }
     return all;
   });
