@@ -64,7 +64,7 @@ PairsPart::PairsPart(const Bench& bench) : bench_(bench) {
     if (is_rsa) spec.duration = milliseconds(2 * name.modulus_bits);
     if (bench.quick) {
       spec.waiting = is_rsa ? 2 : 8;
-      spec.duration /= 4;
+      spec.duration /= 2;
     }
     if (bench.smoke) spec.duration = milliseconds(is_rsa ? 1000 : 50);
     specs_.push_back(spec);

@@ -212,6 +212,7 @@ class State final : public FaultControl {
     const std::lock_guard<std::mutex> lock(mu_);
     failures_.clear();
     holds_.clear();
+    deciding_ = false;
     vanishes_.clear();
     hidden_.clear();
     flags_ = 0;
@@ -240,6 +241,7 @@ class State final : public FaultControl {
   }
 
   Decision Decide(const char* function) {
+    if (!deciding_) return {};
     const std::lock_guard<std::mutex> lock(mu_);
     Decision decision;
     for (Hold& hold : holds_) {
@@ -276,6 +278,7 @@ class State final : public FaultControl {
   }
 
   void Record(const void* bytes, CK_ULONG size) {
+    if (!recording_) return;
     const std::lock_guard<std::mutex> lock(mu_);
     if (!recording_ || bytes == nullptr || size == CK_UNAVAILABLE_INFORMATION) return;
     recorded_.append(static_cast<const char*>(bytes), size);
@@ -304,6 +307,7 @@ class State final : public FaultControl {
       const std::optional<When> when = arguments == 3 ? ParseWhen(words[3]) : When();
       if (!when.has_value()) return "no such call=";
       holds_.push_back({words[1], words[2], *when});
+      deciding_ = true;
       return "";
     }
     if (verb == "take" && arguments == 2) {
@@ -366,6 +370,7 @@ class State final : public FaultControl {
       failure.when = *when;
     }
     failures_.push_back(failure);
+    deciding_ = true;
     return "";
   }
 
@@ -379,7 +384,10 @@ class State final : public FaultControl {
   std::vector<CK_MECHANISM_TYPE> hidden_;
   CK_FLAGS flags_ = 0;
   std::vector<FakedAttribute> attributes_;
-  bool recording_ = false;
+  // Looked at before the lock is taken, for with nothing in force calls side by side shall not wait
+  // for each other.
+  std::atomic<bool> recording_ = false;
+  std::atomic<bool> deciding_ = false;
   std::atomic<bool> lending_ = false;
   std::string recorded_;
   std::string counts_file_;
