@@ -50,7 +50,8 @@ void GrowthPart::RunRound() {
       stores_.push_back({keys, std::min(keys, bench_.hot_keys), nullptr, {}});
       Fill(stores_.back());
     }
-    real_.push_back({kRealKeys, kRealKeys, nullptr, {}});
+    const int real = bench_.smoke ? kRealKeys / 10 : kRealKeys;
+    real_.push_back({real, real, nullptr, {}});
     Fill(real_.back());
   }
   for (Store& store : stores_) Measure(store);
