@@ -1,9 +1,7 @@
 #include "server/daemon.h"
 
-#include <algorithm>
 #include <chrono>
 #include <map>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +22,7 @@
 #include "server/grpc/server.h"
 #include "server/grpc/tls_files.h"
 #include "server/grpc/tls_version.h"
+#include "server/grpc/workers.h"
 #include "server/store/sqlite_store.h"
 #include "server/version.h"
 
@@ -36,14 +35,15 @@ absl::Status Prefixed(absl::string_view prefix, const absl::Status& status) {
 
 grpc_server::ServerOptions ServerOptionsOf(const Config& config) {
   grpc_server::ServerOptions options;
+  grpc_server::ListenerOptions& listeners = options.listeners;
   for (const Config::UnixSocket& socket : config.unix_sockets) {
-    options.unix_listeners.push_back({socket.path, socket.mode});
+    listeners.unix_listeners.push_back({socket.path, socket.mode});
   }
-  for (const Config::Tcp& tcp : config.tcp) options.tcp_listeners.push_back({tcp.address});
-  options.reflection = config.reflection;
+  for (const Config::Tcp& tcp : config.tcp) listeners.tcp_listeners.push_back({tcp.address});
+  listeners.reflection = config.reflection;
+  listeners.connections = config.connections;
+  listeners.streams_per_connection = config.streams_per_connection;
   options.workers = config.token.lanes;
-  options.connections = config.connections;
-  options.streams_per_connection = config.streams_per_connection;
   return options;
 }
 
@@ -53,9 +53,7 @@ int QuickCalls(const Config& config, const hsm::TokenInfo& token) {
   constexpr std::chrono::microseconds kQuickSeal(100);
   const bool waits_for_disk = config.audit.has_value() && config.audit->sync_always;
   if (token.seal_time > kQuickSeal || waits_for_disk) return 0;
-  // gRPC 1.51 has so many threads for the callback API. One of them stays free whatever the token
-  // does.
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 2, 16) - 1;
+  return grpc_server::SpareGrpcThreads();
 }
 
 // Keeps the audit trail's head in the store.
@@ -144,7 +142,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, Log&
                                            parts->client_certificates, clock, log);
     if (!tls.ok()) return tls.status();
     parts->tls = *std::move(tls);
-    options.tls = parts->tls.get();
+    options.listeners.tls = parts->tls.get();
   }
 
   // The store first: its lock tells whether another server is running, before a PIN is used.

@@ -15,40 +15,20 @@
 #include "server/gate/audit/trail.h"
 #include "server/gate/authority.h"
 #include "server/gate/gate.h"
-#include "server/grpc/acceptor.h"
-#include "server/grpc/tls_files.h"
+#include "server/grpc/listeners.h"
 #include "server/log/log.h"
 
 namespace strongroom::grpc_server {
 
 class Workers;
 
-struct UnixListener {
-  std::string path;
-  // Permission bits of the socket: 0600 or 0660.
-  int mode = 0600;
-};
-
-struct TcpListener {
-  // host:port. Port 0 takes a free one.
-  std::string address;
-};
-
 struct ServerOptions {
-  std::vector<UnixListener> unix_listeners;
-  std::vector<TcpListener> tcp_listeners;
-  // For all TCP listeners. Without it they speak plaintext, which the configuration allows on
-  // loopback in development only. Outlives the server.
-  const TlsFiles* tls = nullptr;
-  bool reflection = true;
+  ListenerOptions listeners;
   // How many calls work at a time; the token's lanes, for a call mostly waits for one.
   int workers = 1;
   // How many quick calls (gate::OperationInfo::quick) may work on gRPC's own threads at a time, in
   // place of a worker: none, unless the token computes in this process.
   int quick_calls = 0;
-  // How many connections are open at a time, over all listeners, and how many calls on each.
-  int connections = 1000;
-  int streams_per_connection = 100;
 };
 
 // What the services are faces of.
@@ -76,22 +56,19 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Where TCP is listened on, in the order of the options, with the ports that were taken.
-  const std::vector<std::string>& tcp_addresses() const { return tcp_addresses_; }
+  // Where TCP is listened on, in the order of the options, with the ports that were taken. Not
+  // after Shutdown().
+  const std::vector<std::string>& tcp_addresses() const { return listeners_->tcp_addresses(); }
 
-  // Answers "not serving" to health checks, takes no new calls, and waits for those under way;
-  // cancels what is left after `patience`.
+  // As Listeners::Shutdown.
   void Shutdown(std::chrono::milliseconds patience);
 
  private:
-  class Endpoint;
-
-  Server(const ServerOptions& options, Log& log);
+  explicit Server(const ServerOptions& options);
 
   std::unique_ptr<Workers> workers_;
-  std::vector<std::unique_ptr<Endpoint>> endpoints_;
-  Acceptor acceptor_;
-  std::vector<std::string> tcp_addresses_;
+  // Null once it is shut down.
+  std::unique_ptr<Listeners> listeners_;
 };
 
 }  // namespace strongroom::grpc_server

@@ -1,8 +1,15 @@
 #include "server/grpc/workers.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace strongroom::grpc_server {
+
+int SpareGrpcThreads() {
+  // As gRPC 1.51 reckons them.
+  const int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 2, 16);
+  return threads - 1;
+}
 
 Workers::Workers(int threads, size_t longest_line, int here)
     : longest_line_(longest_line), here_(here) {

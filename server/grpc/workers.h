@@ -16,6 +16,9 @@
 
 namespace strongroom::grpc_server {
 
+// How many threads of gRPC's callback API may be lent to calls' work so that one stays free.
+int SpareGrpcThreads();
+
 // Threads that do calls' work, so that a token that is slow or hangs does not hold up gRPC's own
 // threads. Quick work may be done on those while nothing waits, for handing it over costs more than
 // doing it. docs/adr/0005 and 0011 have the measurements behind it.

@@ -2,23 +2,25 @@
 #define STRONGROOM_TESTS_BENCH_AUDIT_H_
 
 #include <map>
-#include <ostream>
 #include <string>
 
-#include "tests/bench/load.h"
-#include "tests/bench/server_process.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/figures.h"
 
 namespace strongroom::bench {
 
 // What the audit trail costs: GenerateDataKey with 64 in flight, with a trail and without.
-class AuditBench {
+class AuditPart final : public Part {
  public:
-  void RunRound(const Bench& bench);
-  // A table for people, and a JSON array.
-  void Report(std::ostream& table, std::ostream& json) const;
+  explicit AuditPart(const Bench& bench) : bench_(bench) {}
+
+  void RunRound() override;
+  // audit.
+  void Report(Json& report) const override;
 
  private:
-  std::map<std::string, Figure> figures_;
+  const Bench& bench_;
+  std::map<std::string, Series> series_;
 };
 
 }  // namespace strongroom::bench

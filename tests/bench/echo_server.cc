@@ -2,12 +2,21 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <cstdlib>
+#include <chrono>
+#include <csignal>
 #include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
+#include "platform/clock.h"
+#include "server/gate/client_certificates.h"
+#include "server/grpc/listeners.h"
+#include "server/grpc/tls_files.h"
 #include "server/grpc/workers.h"
+#include "server/log/log.h"
 #include "strongroom/v1/kms_service.grpc.pb.h"
+#include "tests/bench/operations.h"
 
 namespace strongroom::bench {
 namespace {
@@ -64,6 +73,7 @@ class SyncEcho final : public v1::KmsService::Service {
   const Work work_;
 };
 
+// Takes calls as bytes, as server/grpc/desk.h does.
 class CallbackEcho final
     : public v1::KmsService::WithRawCallbackMethod_GenerateDataKey<v1::KmsService::Service> {
  public:
@@ -90,7 +100,7 @@ class CallbackEcho final
     };
     if (workers_ == nullptr) {
       serve();
-    } else if (!workers_->Run("bench", serve)) {
+    } else if (!workers_->RunQuick("bench", serve)) {
       reactor->Finish(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, ""));
     }
     return reactor;
@@ -101,28 +111,64 @@ class CallbackEcho final
   grpc_server::Workers* const workers_;
 };
 
+class EchoFaces final : public grpc_server::Faces {
+ public:
+  explicit EchoFaces(std::unique_ptr<grpc::Service> service) : service_(std::move(service)) {}
+  std::vector<grpc::Service*> services() const override { return {service_.get()}; }
+
+ private:
+  const std::unique_ptr<grpc::Service> service_;
+};
+
 }  // namespace
 
-void ServeEcho(const std::string& socket_path, ThreadingModel model, int workers,
-               std::chrono::microseconds work, bool sleeps) {
-  std::unique_ptr<grpc_server::Workers> pool;
-  std::unique_ptr<grpc::Service> service;
-  if (model == ThreadingModel::kSync) {
-    service = std::make_unique<SyncEcho>(Work{work, sleeps});
+Json ServeEcho(const Json& arguments) {
+  const std::string model = arguments.at("model");
+  const std::string transport = arguments.at("transport");
+  const Work work{std::chrono::microseconds(arguments.at("microseconds").get<int>()),
+                  arguments.at("sleeps")};
+  Log log(LogLevel::kWarning);
+  const SystemClock clock;
+  gate::ClientCertificates certificates(clock);
+  std::unique_ptr<grpc_server::TlsFiles> tls;
+  grpc_server::ListenerOptions options;
+  if (transport == "unix") {
+    options.unix_listeners.push_back({arguments.at("socket")});
   } else {
-    if (model == ThreadingModel::kCallbackWorkers) {
-      pool = std::make_unique<grpc_server::Workers>(workers, 10000);
-    }
-    service = std::make_unique<CallbackEcho>(Work{work, sleeps}, pool.get());
+    options.tcp_listeners.push_back({arguments.at("tcp")});
   }
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(64 * 1024);
-  builder.AddListeningPort("unix:" + socket_path, grpc::InsecureServerCredentials());
-  builder.RegisterService(service.get());
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr) std::exit(1);
-  server->Wait();
-  std::exit(0);
+  if (transport == "mtls") {
+    tls = OrDie(grpc_server::TlsFiles::Open(
+        {arguments.at("certificate"), arguments.at("private_key"), arguments.at("client_ca"), ""},
+        certificates, clock, log));
+    options.tls = tls.get();
+  }
+  std::unique_ptr<grpc_server::Workers> workers;
+  if (model == "workers" || model == "as served") {
+    workers = std::make_unique<grpc_server::Workers>(
+        arguments.at("workers").get<int>(), 10000,
+        model == "as served" ? grpc_server::SpareGrpcThreads() : 0);
+  }
+  const auto listeners = OrDie(grpc_server::Listeners::Start(
+      options, {},
+      [&](const std::string&) {
+        std::unique_ptr<grpc::Service> service;
+        if (model == "sync") {
+          service = std::make_unique<SyncEcho>(work);
+        } else {
+          service = std::make_unique<CallbackEcho>(work, workers.get());
+        }
+        return std::make_unique<EchoFaces>(std::move(service));
+      },
+      log));
+  // It has nothing to lose: a signal ends it.
+  while (true) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
+Call EchoCall() {
+  Call call = GenerateDataKeyCall(std::string(36, 'k'));
+  call.is_right = [](const std::string& answer) { return answer == Answer().SerializeAsString(); };
+  return call;
 }
 
 }  // namespace strongroom::bench

@@ -2,30 +2,32 @@
 #define STRONGROOM_TESTS_BENCH_NEIGHBOUR_H_
 
 #include <map>
-#include <ostream>
 #include <string>
-#include <vector>
 
-#include "tests/bench/load.h"
-#include "tests/bench/server_process.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/figures.h"
 
 namespace strongroom::bench {
 
 // What a principal that calls now and then notices of another that sends as much as it can.
-class NeighbourBench {
+class NeighbourPart final : public Part {
  public:
-  void RunRound(const Bench& bench);
-  // A table for people, and a JSON array.
-  void Report(std::ostream& table, std::ostream& json) const;
+  explicit NeighbourPart(const Bench& bench) : bench_(bench) {}
 
-  // The other, in a process of its own, for clients in one process would wait for each other:
-  // SOCKET KEY_ID "again" or "wait" MILLISECONDS RESULT_FILE.
-  static int RunNoise(const std::vector<std::string>& arguments);
+  void RunRound() override;
+  // neighbour.
+  void Report(Json& report) const override;
 
  private:
-  std::map<std::string, Figure> quiet_;
-  std::map<std::string, Figure> noise_;
+  const Bench& bench_;
+  std::map<std::string, Series> quiet_;
+  std::map<std::string, Rounds> served_;
+  std::map<std::string, Rounds> refused_;
 };
+
+// The other, in a process of its own (a task), for clients in one process would wait for each
+// other.
+Json MakeNoise(const Json& arguments);
 
 }  // namespace strongroom::bench
 

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Builds optimized and measures, in one run: GenerateDataKey against an empty RPC and the token's own seals, what the audit trail
-# costs, what one principal notices of another, and signing with an opened key against the token's own signatures.
+# Builds optimized and measures, in one run: the service against an empty RPC and the token's own work, and what else
+# docs/benchmarks.md tells of. A full run takes a quarter of an hour, --quick two minutes.
 #
-#   tests/bench/run.sh [--quick] [--rounds N] [--part limits|audit|neighbour|signing] [--json FILE]
+#   tests/bench/run.sh [--quick] [--rounds N] [--part NAME]... [--hot-keys N] [--json FILE]
+#
+# The parts: service, batch, pairs, growth, lanes, audit, neighbour, signing, threading.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deploy/install-packages.sh test
-bazel build --config=release //tests/bench:data_key_bench //server:strongroomd
+cache=(--disk_cache="${XDG_CACHE_HOME:-$HOME/.cache}/strongroom-bazel")
+bazel build --config=release "${cache[@]}" //tests/bench
 bin=$(bazel info --config=release bazel-bin 2>/dev/null)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-TEST_TMPDIR=$work "$bin/tests/bench/data_key_bench" --server "$bin/server/strongroomd" "$@"
+export TEST_TMPDIR=$work TEST_SRCDIR=$bin/tests/bench/bench.runfiles
+"$bin/tests/bench/bench" "$@"

@@ -1,45 +1,29 @@
 #include "tests/bench/signing.h"
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
-#include <utility>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/str_format.h"
 #include "hsm/internal/pkcs11.h"
-#include "hsm/token.h"
-#include "platform/clock.h"
-#include "server/core/data_keys.h"
-#include "server/core/key_life.h"
-#include "server/core/key_ring.h"
 #include "server/core/private_keys.h"
-#include "server/store/sqlite_store.h"
-#include "tests/bench/server_process.h"
+#include "tests/bench/below_grpc.h"
+#include "tests/bench/child.h"
 #include "tests/hsm/raw_token.h"
 #include "tests/testing/softhsm.h"
 
 namespace strongroom::bench {
 namespace {
 
-template <typename T>
-T OrDie(absl::StatusOr<T> value) {
-  if (!value.ok()) Die(value.status().ToString());
-  return *std::move(value);
-}
-
-LoadResult Repeat(const std::function<bool()>& sign, std::chrono::milliseconds duration) {
+double Repeat(const std::function<bool()>& sign, std::chrono::milliseconds duration) {
   const auto begin = std::chrono::steady_clock::now();
   int64_t count = 0;
   while (std::chrono::steady_clock::now() < begin + duration) {
     if (!sign()) Die("a signature failed");
     ++count;
   }
-  LoadResult result;
-  result.calls_per_second =
-      static_cast<double>(count) /
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  return result;
+  return static_cast<double>(count) /
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 CK_OBJECT_HANDLE GenerateRawKey(const hsm::RawToken& raw) {
@@ -66,20 +50,14 @@ CK_OBJECT_HANDLE GenerateRawKey(const hsm::RawToken& raw) {
 
 }  // namespace
 
-void SigningBench::Run(int rounds, std::chrono::milliseconds duration) {
-  const auto softhsm = OrDie(testing::SoftHsmToken::Create("signing"));
-  const auto token = OrDie(hsm::Token::Open(softhsm.options()));
-  const auto store = OrDie(store::SqliteStore::Open(softhsm.directory() + "/store.db"));
-  const SystemClock clock;
-  core::KeyRingReport report;
-  const auto ring = OrDie(core::KeyRing::Open(*store, *token, clock, {}, report));
-  core::KeyLife life(*ring, *store, *token, clock, {});
-  core::DataKeys data_keys(*ring, *token, 1);
-  const KeyId key = OrDie(life.CreateKey({}, kNoDeadline)).record.id;
-  const core::KeyPair pair =
-      OrDie(data_keys.GenerateKeyPair({.key = key}, hsm::PairSpec::kEcP256, core::KeyFormat::kDer,
-                                      core::Plaintext::kNotReturned, kNoDeadline));
-  core::PrivateKeys private_keys(*ring, *token,
+Json Sign(const Json& arguments) {
+  const std::chrono::milliseconds duration(arguments.at("milliseconds").get<int>());
+  const auto softhsm = OrDie(testing::SoftHsmToken::Create());
+  BelowGrpc rooms(softhsm, softhsm.options());
+  const core::KeyPair pair = OrDie(rooms.data_keys().GenerateKeyPair(
+      {.key = rooms.key()}, hsm::PairSpec::kEcP256, core::KeyFormat::kDer,
+      core::Plaintext::kNotReturned, kNoDeadline));
+  core::PrivateKeys private_keys(rooms.ring(), rooms.token(),
                                  {.opened_for = absl::Hours(1), .opened_at_most = 1});
   const core::Binding unbound;
   const std::string message(32, 'm');
@@ -108,24 +86,22 @@ void SigningBench::Run(int rounds, std::chrono::milliseconds duration) {
 
   // The key is opened before it counts.
   if (!served()) Die("a signature failed");
-  for (int round = 0; round < rounds; ++round) {
-    raw_.runs.push_back(Repeat(raw, duration));
-    served_.runs.push_back(Repeat(served, duration));
-  }
+  return {{"raw_rps", Repeat(raw, duration)}, {"rps", Repeat(served, duration)}};
 }
 
-void SigningBench::Report(std::ostream& table, std::ostream& json) const {
-  const Spread raw = raw_.Of(&LoadResult::calls_per_second);
-  const Spread served = served_.Of(&LoadResult::calls_per_second);
-  const Spread ratio = served_.Ratio(raw_, &LoadResult::calls_per_second);
-  table << absl::StrFormat(
-      "\nsigning, ECDSA P-256, one lane: C_Sign %.0f a second, of an opened key %.0f, ratio %.2f "
-      "(%.2f..%.2f)\n",
-      raw.median, served.median, ratio.median, ratio.least, ratio.most);
-  json << absl::StrFormat(
-      "{\"raw_sign_rps\":%.1f,\"served_sign_rps\":%.1f,\"ratio\":%.3f,\"ratio_least\":%.3f,"
-      "\"ratio_most\":%.3f}",
-      raw.median, served.median, ratio.median, ratio.least, ratio.most);
+void SigningPart::RunRound() {
+  const Json result =
+      TaskProcess(bench_, "signing", {{"milliseconds", bench_.duration.count()}}).Result();
+  raw_.push_back(result.at("raw_rps"));
+  served_.push_back(result.at("rps"));
+}
+
+void SigningPart::Report(Json& report) const {
+  Json row;
+  PutSpread(row, "raw_sign_rps", raw_);
+  PutSpread(row, "served_sign_rps", served_);
+  PutSpread(row, "ratio", Ratios(served_, raw_));
+  report["signing"] = row;
 }
 
 }  // namespace strongroom::bench

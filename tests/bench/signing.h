@@ -1,27 +1,29 @@
 #ifndef STRONGROOM_TESTS_BENCH_SIGNING_H_
 #define STRONGROOM_TESTS_BENCH_SIGNING_H_
 
-#include <chrono>
-#include <ostream>
-
-#include "tests/bench/load.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/figures.h"
 
 namespace strongroom::bench {
 
 // Signing with a data key pair that stays open in the token, on one lane, against the token's own
 // C_Sign on one session: ECDSA on P-256, without any RPC.
-class SigningBench {
+class SigningPart final : public Part {
  public:
-  // On a SoftHSM of its own. Not with a server running, for SoftHSM must not see another process
-  // while this one holds its token, and not with another SoftHSM open.
-  void Run(int rounds, std::chrono::milliseconds duration);
-  // A table for people, and a JSON object.
-  void Report(std::ostream& table, std::ostream& json) const;
+  explicit SigningPart(const Bench& bench) : bench_(bench) {}
+
+  void RunRound() override;
+  // signing.
+  void Report(Json& report) const override;
 
  private:
-  Figure raw_;
-  Figure served_;
+  const Bench& bench_;
+  Rounds raw_;
+  Rounds served_;
 };
+
+// Both, one after the other (a task).
+Json Sign(const Json& arguments);
 
 }  // namespace strongroom::bench
 

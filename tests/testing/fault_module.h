@@ -22,6 +22,9 @@ namespace strongroom::testing {
 //       token's own failure does.
 //   hold FUNCTION FIFO [WHEN]
 //       The call waits at a HoldPoint.
+//   take FUNCTION MICROSECONDS
+//       Each call lasts that long, or as long as the token takes, whichever is more: a token behind
+//       a network.
 //   vanish [WHEN]
 //       The object that C_GenerateKey made is destroyed before the caller gets its handle.
 //   hide MECHANISM

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -22,12 +23,28 @@ using ::testing::HasSubstr;
 
 TEST(FaultModuleTest, DirectiveThatIsNoneIsRefused) {
   ASSERT_OK_AND_ASSIGN(FaultModule faults, FaultModule::Load());
-  for (const char* directive :
-       {"explode", "fail", "fail C_Login", "fail C_Logon CKR_PIN_LOCKED", "fail C_Login CKR_NONE",
-        "fail C_Login 0x", "fail C_Login 0xzz", "fail C_Login CKR_PIN_LOCKED call=0",
-        "fail C_Login CKR_PIN_LOCKED call=1-x", "fail C_Login CKR_PIN_LOCKED 1", "hold C_Login",
-        "hold C_Logon /fifo", "hide CKM_NONE", "flag", "attribute label CKA_ID 0",
-        "attribute label CKA_NONE 00", "record everything", "counts", "vanish call=x"}) {
+  for (const char* directive : {"explode",
+                                "fail",
+                                "fail C_Login",
+                                "fail C_Logon CKR_PIN_LOCKED",
+                                "fail C_Login CKR_NONE",
+                                "fail C_Login 0x",
+                                "fail C_Login 0xzz",
+                                "fail C_Login CKR_PIN_LOCKED call=0",
+                                "fail C_Login CKR_PIN_LOCKED call=1-x",
+                                "fail C_Login CKR_PIN_LOCKED 1",
+                                "hold C_Login",
+                                "hold C_Logon /fifo",
+                                "take C_Login",
+                                "take C_Logon 1",
+                                "take C_Login soon",
+                                "hide CKM_NONE",
+                                "flag",
+                                "attribute label CKA_ID 0",
+                                "attribute label CKA_NONE 00",
+                                "record everything",
+                                "counts",
+                                "vanish call=x"}) {
     EXPECT_THAT(faults.Apply(directive), StatusIs(absl::StatusCode::kInvalidArgument)) << directive;
   }
 }
@@ -39,7 +56,8 @@ TEST(FaultModuleTest, BlankLinesAndCommentsMeanNothing) {
   EXPECT_OK(faults.Apply("# fail C_Login CKR_PIN_LOCKED"));
 }
 
-// The module reads the file once in a process, so this is one test.
+// The module reads the file once in a process, when the first token is opened, so this is one test
+// and the first that opens one.
 TEST(FaultModuleTest, DirectivesComeFromTheFileAndCountsGoToTheirs) {
   ASSERT_OK_AND_ASSIGN(SoftHsmToken softhsm, SoftHsmToken::Create());
   const std::string directives = softhsm.directory() + "/faults";
@@ -65,6 +83,20 @@ TEST(FaultModuleTest, DirectivesComeFromTheFileAndCountsGoToTheirs) {
   const std::string written((std::istreambuf_iterator<char>(file)), {});
   EXPECT_THAT(written, HasSubstr("C_GenerateRandom 100\n"));
   EXPECT_THAT(written, HasSubstr("C_Login 1\n"));
+}
+
+TEST(FaultModuleTest, CallLastsAsLongAsItIsTold) {
+  ASSERT_OK_AND_ASSIGN(SoftHsmToken softhsm, SoftHsmToken::Create());
+  ASSERT_OK_AND_ASSIGN(FaultModule faults, FaultModule::Load());
+  hsm::TokenOptions options = softhsm.options();
+  options.module_path = FaultModule::Path();
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<hsm::Token> token, hsm::Token::Open(options));
+
+  ASSERT_OK(faults.Apply("take C_GenerateRandom 20000"));
+  uint8_t byte;
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_OK(token->GenerateRandom(absl::MakeSpan(&byte, 1), kNoDeadline));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(20));
 }
 
 }  // namespace

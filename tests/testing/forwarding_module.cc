@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +24,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "hsm/internal/pkcs11.h"
@@ -191,7 +194,10 @@ class State final : public FaultControl {
     return *state;
   }
 
-  void Know(const char* function, std::atomic<uint64_t>* calls) { calls_[function] = calls; }
+  void Know(const char* function, std::atomic<uint64_t>* calls, std::atomic<int64_t>* takes_us) {
+    calls_[function] = calls;
+    takes_us_[function] = takes_us;
+  }
 
   std::string Apply(const std::string& directive) override {
     std::istringstream in(directive);
@@ -206,6 +212,7 @@ class State final : public FaultControl {
     const std::lock_guard<std::mutex> lock(mu_);
     failures_.clear();
     holds_.clear();
+    deciding_ = false;
     vanishes_.clear();
     hidden_.clear();
     flags_ = 0;
@@ -215,6 +222,7 @@ class State final : public FaultControl {
     recorded_.clear();
     counts_file_.clear();
     for (auto& [name, calls] : calls_) *calls = 0;
+    for (auto& [name, takes_us] : takes_us_) *takes_us = 0;
   }
 
   bool lending() const { return lending_; }
@@ -233,6 +241,7 @@ class State final : public FaultControl {
   }
 
   Decision Decide(const char* function) {
+    if (!deciding_) return {};
     const std::lock_guard<std::mutex> lock(mu_);
     Decision decision;
     for (Hold& hold : holds_) {
@@ -269,6 +278,7 @@ class State final : public FaultControl {
   }
 
   void Record(const void* bytes, CK_ULONG size) {
+    if (!recording_) return;
     const std::lock_guard<std::mutex> lock(mu_);
     if (!recording_ || bytes == nullptr || size == CK_UNAVAILABLE_INFORMATION) return;
     recorded_.append(static_cast<const char*>(bytes), size);
@@ -297,6 +307,15 @@ class State final : public FaultControl {
       const std::optional<When> when = arguments == 3 ? ParseWhen(words[3]) : When();
       if (!when.has_value()) return "no such call=";
       holds_.push_back({words[1], words[2], *when});
+      deciding_ = true;
+      return "";
+    }
+    if (verb == "take" && arguments == 2) {
+      if (takes_us_.count(words[1]) == 0) return "no such function";
+      std::istringstream in(words[2]);
+      int64_t microseconds = 0;
+      if (!(in >> microseconds) || in.peek() != EOF || microseconds < 0) return "no such time";
+      *takes_us_[words[1]] = microseconds;
       return "";
     }
     if (verb == "vanish" && arguments <= 1) {
@@ -351,11 +370,13 @@ class State final : public FaultControl {
       failure.when = *when;
     }
     failures_.push_back(failure);
+    deciding_ = true;
     return "";
   }
 
   // Filled while the module is loaded, then only read.
   std::map<std::string, std::atomic<uint64_t>*> calls_;
+  std::map<std::string, std::atomic<int64_t>*> takes_us_;
   std::mutex mu_;
   std::vector<Failure> failures_;
   std::vector<Hold> holds_;
@@ -363,7 +384,10 @@ class State final : public FaultControl {
   std::vector<CK_MECHANISM_TYPE> hidden_;
   CK_FLAGS flags_ = 0;
   std::vector<FakedAttribute> attributes_;
-  bool recording_ = false;
+  // Looked at before the lock is taken, for with nothing in force calls side by side shall not wait
+  // for each other.
+  std::atomic<bool> recording_ = false;
+  std::atomic<bool> deciding_ = false;
   std::atomic<bool> lending_ = false;
   std::string recorded_;
   std::string counts_file_;
@@ -697,6 +721,12 @@ void WaitAt(const std::string& fifo) {
   if (fd >= 0) close(fd);
 }
 
+// Sleeps to the microsecond; a thread's default is 50.
+void SleepUntil(std::chrono::steady_clock::time_point time) {
+  thread_local const int exactly = prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+  if (exactly == 0) std::this_thread::sleep_until(time);
+}
+
 template <auto Member>
 struct Interposer;
 
@@ -704,9 +734,18 @@ template <typename... Args, CK_RV (*CK_FUNCTION_LIST::*Member)(Args...)>
 struct Interposer<Member> {
   static inline const char* name = nullptr;
   static inline std::atomic<uint64_t> calls = 0;
+  static inline std::atomic<int64_t> takes_us = 0;
 
   static CK_RV Call(Args... args) {
     ++calls;
+    if (takes_us == 0) return Decided(args...);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(takes_us);
+    const CK_RV rv = Decided(args...);
+    SleepUntil(end);
+    return rv;
+  }
+
+  static CK_RV Decided(Args... args) {
     const Decision decision = State::Get().Decide(name);
     for (const std::string& fifo : decision.fifos) WaitAt(fifo);
     if (decision.failure.has_value() && !decision.failure->forwarded) return decision.failure->rv;
@@ -717,7 +756,7 @@ struct Interposer<Member> {
   static void Install(const char* function) {
     name = function;
     outer.*Member = &Call;
-    State::Get().Know(name, &calls);
+    State::Get().Know(name, &calls, &takes_us);
   }
 };
 
