@@ -140,8 +140,8 @@ std::string DerElement(char tag, absl::string_view content) {
   return element;
 }
 
-// Of an uncompressed point (RFC 5480), without OpenSSL's objects, which cost a fifth of what the
-// generation of a P-256 pair does.
+// Of an uncompressed point (RFC 5480). What is before the point is the same for all of a curve:
+// OpenSSL need not take in a key that the token has just made.
 absl::StatusOr<std::string> ToSubjectPublicKeyInfo(const Curve& curve, absl::string_view point) {
   if (point.size() != 1 + 2 * curve.order_bytes || point[0] != '\x04') {
     return absl::InternalError("the token gave a public key that is none");

@@ -279,7 +279,10 @@ void PairReservoir::Claim(Shelf& shelf, int most) {
   --shelf.coming;
   shelf.in_hand -= count;
   for (Waiting& waiting : pairs) {
-    if (removed.ok()) {
+    // Whoever drops lost pairs has not seen those that were in hand.
+    if (waiting.pair.IsLost()) {
+      fill_.NotifyOne();
+    } else if (removed.ok()) {
       PutClaimed(shelf, std::nullopt, std::move(waiting));
     } else {
       shelf.stored.push_back(std::move(waiting));
@@ -300,11 +303,11 @@ bool PairReservoir::PrepareOne(Shelf& shelf) {
   mu_.unlock();
   absl::StatusOr<std::string> wrapped = token_.WrapKeptPair(waiting->pair, keys);
   // One that is lost is destroyed with the lock let go.
-  if (absl::IsAborted(wrapped.status())) waiting.reset();
+  if (absl::IsAborted(wrapped.status()) || waiting->pair.IsLost()) waiting.reset();
   mu_.lock();
   --shelf.in_hand;
   --shelf.coming;
-  if (wrapped.ok()) {
+  if (wrapped.ok() && waiting.has_value()) {
     waiting->wrapped = *std::move(wrapped);
     PutClaimed(shelf, keys.id(), *std::move(waiting));
   } else if (waiting.has_value()) {

@@ -63,8 +63,8 @@ using KeyVersionId = Id<struct KeyVersionTag>;
 using GrantId = Id<struct GrantTag>;
 // A key pair in the token for one import of material; its bytes are the CKA_ID of the pair.
 using ImportId = Id<struct ImportTag>;
-// Keys of the token that seal the pairs of a server's reserve, from one start to the next; its bytes
-// are the CKA_ID of the two.
+// Keys of the token that seal the pairs of a server's reserve, from one start to the next; its
+// bytes are the CKA_ID of the two.
 using ReserveEpochId = Id<struct ReserveEpochTag>;
 // A store, so that a token can tell which one it belongs to.
 using StoreId = Id<struct StoreTag>;
