@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "platform/secret_bytes.h"
 #include "tests/bench/audit.h"
 #include "tests/bench/batch.h"
 #include "tests/bench/bench.h"
@@ -163,6 +164,8 @@ int Run(const std::string& self, const Arguments& arguments) {
 }
 
 int Main(int argc, char** argv) {
+  // As strongroomd has it: without, each secret is a mapping of its own.
+  ReserveSecretMemory();
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (words.size() == 3 && words[0] == "--task") {
     for (const TaskEntry& entry : kTasks) {

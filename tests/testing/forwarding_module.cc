@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -721,12 +720,6 @@ void WaitAt(const std::string& fifo) {
   if (fd >= 0) close(fd);
 }
 
-// Sleeps to the microsecond; a thread's default is 50.
-void SleepUntil(std::chrono::steady_clock::time_point time) {
-  thread_local const int exactly = prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-  if (exactly == 0) std::this_thread::sleep_until(time);
-}
-
 template <auto Member>
 struct Interposer;
 
@@ -741,7 +734,7 @@ struct Interposer<Member> {
     if (takes_us == 0) return Decided(args...);
     const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(takes_us);
     const CK_RV rv = Decided(args...);
-    SleepUntil(end);
+    std::this_thread::sleep_until(end);
     return rv;
   }
 
