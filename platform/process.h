@@ -10,8 +10,8 @@ namespace strongroom {
 // secret is read.
 void HardenProcess();
 
-// Has this thread run only when a processor has nothing else to do (nice 19), where the system
-// allows that.
+// Has this thread run only when a processor has nothing else to do (SCHED_IDLE, or else nice 19),
+// where the system allows that.
 void LowerThreadPriority();
 
 // Tells a service manager about this process's state, e.g. "READY=1" (sd_notify(3)). Does nothing

@@ -154,6 +154,7 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
       }
       const int more = waiting->wrapped.empty() ? kPreparedAfterMiss : kPreparedAfterHit;
       for (int i = 0; i < more; ++i) shelf->wanted.push_back(keys);
+      shelf->last = keys;
       while (static_cast<int>(shelf->wanted.size()) > shelf->size) shelf->wanted.pop_front();
       fill_.NotifyOne();
       prepare_.NotifyOne();
@@ -169,7 +170,7 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
       continue;
     }
     // To wait for the disk is less than to generate, of most kinds.
-    if (shelf->stored.empty() || steady_clock::now() < claim_again_at_) break;
+    if (shelf->stored_count() == 0 || steady_clock::now() < claim_again_at_) break;
     shelf->busy_until = steady_clock::now() + kBusy;
     Claim(*shelf, shelf->claimed_most);
     if (stopping_) return std::nullopt;
@@ -184,11 +185,9 @@ PairReservoir::Counts PairReservoir::CountsOf(hsm::PairSpec spec) {
   Shelf* const shelf = FindShelf(spec);
   if (shelf == nullptr) return counts;
   counts.claimed = shelf->claimed_count;
-  counts.stored = static_cast<int>(shelf->stored.size());
+  counts.stored = shelf->stored_count();
   counts.in_hand = shelf->in_hand;
-  for (const auto& [version, pairs] : shelf->claimed) {
-    if (version.has_value()) counts.prepared += static_cast<int>(pairs.size());
-  }
+  counts.prepared = counts.claimed + counts.stored - shelf->unprepared_count();
   return counts;
 }
 
@@ -221,10 +220,14 @@ PairReservoir::Shelf* PairReservoir::FindShelf(hsm::PairSpec spec) {
   return nullptr;
 }
 
-void PairReservoir::PutClaimed(Shelf& shelf, const std::optional<hsm::ObjectId>& version,
-                               Waiting waiting) {
-  shelf.claimed[version].push_back(std::move(waiting));
+void PairReservoir::PutClaimed(Shelf& shelf, Waiting waiting) {
+  shelf.claimed[waiting.version].push_back(std::move(waiting));
   ++shelf.claimed_count;
+}
+
+void PairReservoir::PutStored(Shelf& shelf, Waiting waiting) {
+  (waiting.version.has_value() ? shelf.stored_prepared : shelf.stored)
+      .push_back(std::move(waiting));
 }
 
 std::optional<PairReservoir::Waiting> PairReservoir::TakeClaimed(
@@ -239,7 +242,10 @@ std::optional<PairReservoir::Waiting> PairReservoir::TakeClaimed(
   if (pairs->second.empty()) shelf.claimed.erase(pairs);
   --shelf.claimed_count;
   // What is wrapped for another version is of no use to who takes it.
-  if (!prepared) waiting.wrapped.clear();
+  if (!prepared) {
+    waiting.wrapped.clear();
+    waiting.version.reset();
+  }
   return waiting;
 }
 
@@ -256,18 +262,22 @@ PairReservoir::Shelf* PairReservoir::NextToReturn() {
 }
 
 bool PairReservoir::HasToClaim(const Shelf& shelf) const {
-  return shelf.claimed_count < ClaimedMost(shelf) && !shelf.stored.empty() && shelf.coming == 0;
+  return shelf.claimed_count < ClaimedMost(shelf) && shelf.stored_count() > 0 && shelf.coming == 0;
 }
 
 bool PairReservoir::HasToPrepare(const Shelf& shelf) const {
-  return !shelf.wanted.empty() && shelf.claimed.contains(std::nullopt);
+  if (!shelf.wanted.empty()) return shelf.unprepared_count() > 0;
+  // Some are left as they are for versions that have not asked yet.
+  return shelf.last.has_value() && 4 * shelf.unprepared_count() > shelf.size;
 }
 
 void PairReservoir::Claim(Shelf& shelf, int most) {
   std::deque<Waiting> pairs;
-  while (static_cast<int>(pairs.size()) < most && !shelf.stored.empty()) {
-    pairs.push_back(std::move(shelf.stored.front()));
-    shelf.stored.pop_front();
+  while (static_cast<int>(pairs.size()) < most && shelf.stored_count() > 0) {
+    std::deque<Waiting>& from =
+        shelf.stored_prepared.empty() ? shelf.stored : shelf.stored_prepared;
+    pairs.push_back(std::move(from.front()));
+    from.pop_front();
   }
   const int count = static_cast<int>(pairs.size());
   shelf.in_hand += count;
@@ -283,9 +293,9 @@ void PairReservoir::Claim(Shelf& shelf, int most) {
     if (waiting.pair.IsLost()) {
       fill_.NotifyOne();
     } else if (removed.ok()) {
-      PutClaimed(shelf, std::nullopt, std::move(waiting));
+      PutClaimed(shelf, std::move(waiting));
     } else {
-      shelf.stored.push_back(std::move(waiting));
+      PutStored(shelf, std::move(waiting));
     }
   }
   if (!removed.ok()) claim_again_at_ = steady_clock::now() + kFirstPause;
@@ -293,31 +303,40 @@ void PairReservoir::Claim(Shelf& shelf, int most) {
   changed_.NotifyAll();
 }
 
-bool PairReservoir::PrepareOne(Shelf& shelf) {
-  const hsm::VersionKeys keys = shelf.wanted.front();
-  shelf.wanted.pop_front();
+void PairReservoir::PrepareOne(Shelf& shelf) {
+  const hsm::VersionKeys keys = shelf.wanted.empty() ? *shelf.last : shelf.wanted.front();
+  if (!shelf.wanted.empty()) shelf.wanted.pop_front();
   std::optional<Waiting> waiting = TakeClaimed(shelf, std::nullopt, /*or_any=*/false);
-  if (!waiting.has_value()) return false;
+  const bool claimed = waiting.has_value();
+  if (!claimed) {
+    waiting = std::move(shelf.stored.front());
+    shelf.stored.pop_front();
+  }
   ++shelf.in_hand;
-  ++shelf.coming;
+  // Only claimed ones can be taken in a moment.
+  if (claimed) ++shelf.coming;
   mu_.unlock();
   absl::StatusOr<std::string> wrapped = token_.WrapKeptPair(waiting->pair, keys);
   // One that is lost is destroyed with the lock let go.
   if (absl::IsAborted(wrapped.status()) || waiting->pair.IsLost()) waiting.reset();
   mu_.lock();
   --shelf.in_hand;
-  --shelf.coming;
-  if (wrapped.ok() && waiting.has_value()) {
-    waiting->wrapped = *std::move(wrapped);
-    PutClaimed(shelf, keys.id(), *std::move(waiting));
+  if (claimed) --shelf.coming;
+  if (!wrapped.ok()) {
+    // Who takes a pair will be told what is wrong with the version or the token.
+    shelf.last.reset();
   } else if (waiting.has_value()) {
-    // Who takes it will be told what is wrong with the version or the token.
-    PutClaimed(shelf, std::nullopt, *std::move(waiting));
-  } else {
+    waiting->version = keys.id();
+    waiting->wrapped = *std::move(wrapped);
+  }
+  if (!waiting.has_value()) {
     fill_.NotifyOne();
+  } else if (claimed) {
+    PutClaimed(shelf, *std::move(waiting));
+  } else {
+    PutStored(shelf, *std::move(waiting));
   }
   changed_.NotifyAll();
-  return true;
 }
 
 bool PairReservoir::HasLost() {
@@ -325,6 +344,7 @@ bool PairReservoir::HasLost() {
   for (const Shelf& shelf : shelves_) {
     // The oldest of each is lost first.
     if (!shelf.stored.empty() && shelf.stored.front().pair.IsLost()) return true;
+    if (!shelf.stored_prepared.empty() && shelf.stored_prepared.front().pair.IsLost()) return true;
     for (const auto& [version, pairs] : shelf.claimed) {
       if (pairs.front().pair.IsLost()) return true;
     }
@@ -345,6 +365,7 @@ void PairReservoir::DropLost() {
         pairs = std::move(kept);
       };
       sort_out(shelf.stored);
+      sort_out(shelf.stored_prepared);
       shelf.claimed_count = 0;
       for (auto pairs = shelf.claimed.begin(); pairs != shelf.claimed.end();) {
         sort_out(pairs->second);
@@ -444,7 +465,7 @@ void PairReservoir::Fill() {
       {
         MutexLock lock(mu_);
         unwritten_shelf->in_hand -= count;
-        for (Waiting& waiting : unwritten) unwritten_shelf->stored.push_back(std::move(waiting));
+        for (Waiting& waiting : unwritten) PutStored(*unwritten_shelf, std::move(waiting));
         prepare_.NotifyOne();
         changed_.NotifyAll();
       }
@@ -465,7 +486,7 @@ void PairReservoir::Fill() {
     pause = kFirstPause;
     MutexLock lock(mu_);
     if (!KeepsOnDisk() || shelf->claimed_count < ClaimedMost(*shelf) || sealed_ >= kMostSealed) {
-      PutClaimed(*shelf, std::nullopt, Waiting{*std::move(pair)});
+      PutClaimed(*shelf, Waiting{*std::move(pair)});
       prepare_.NotifyOne();
       changed_.NotifyAll();
       continue;

@@ -36,7 +36,9 @@ namespace strongroom::core {
 // destroyed before anything is handed out, so that an older copy of the file is of no use.
 //
 // A pair may be *prepared*: its private key is wrapped already under the wrap key of the version
-// that is expected to seal it. That is a ciphertext and waits in ordinary memory.
+// that is expected to seal it. That is a ciphertext and waits in ordinary memory. Once a version
+// has taken a pair of a kind, three quarters of those that wait are prepared for it, claimed or
+// not.
 //
 // Two threads work here: one of the lowest priority loads and generates, the other claims and
 // prepares, in short calls. Thread-safe.
@@ -65,7 +67,7 @@ class PairReservoir {
   struct Counts {
     int claimed = 0;   // may be handed out
     int stored = 0;    // on disk and in the token, to be claimed
-    int prepared = 0;  // of the claimed
+    int prepared = 0;  // of both
     int in_hand = 0;   // on the way from one to another
   };
 
@@ -99,6 +101,8 @@ class PairReservoir {
     hsm::KeptPair pair;
     // On disk; 0 if it is not there.
     int64_t row = 0;
+    // What it is prepared for, and as what; nothing and empty if it is not.
+    std::optional<hsm::ObjectId> version = std::nullopt;
     std::string wrapped = {};
   };
   // The pairs of one kind.
@@ -109,7 +113,9 @@ class PairReservoir {
     // By the version that they are prepared for, if they are. No deque is empty.
     std::map<std::optional<hsm::ObjectId>, std::deque<Waiting>> claimed;
     int claimed_count = 0;
+    // On disk: those that are not prepared, and those that are.
     std::deque<Waiting> stored;
+    std::deque<Waiting> stored_prepared;
     // On neither list, because a thread works on them.
     int in_hand = 0;
     // How many threads claim or prepare some of these, which can be taken in a moment.
@@ -118,8 +124,15 @@ class PairReservoir {
     Time busy_until{};
     // Versions that a pair shall be prepared for, a pair each; the oldest first.
     std::deque<hsm::VersionKeys> wanted;
+    // The one that took the last pair.
+    std::optional<hsm::VersionKeys> last;
 
-    int count() const { return claimed_count + static_cast<int>(stored.size()) + in_hand; }
+    int stored_count() const { return static_cast<int>(stored.size() + stored_prepared.size()); }
+    int count() const { return claimed_count + stored_count() + in_hand; }
+    int unprepared_count() const {
+      const auto pairs = claimed.find(std::nullopt);
+      return static_cast<int>(stored.size() + (pairs == claimed.end() ? 0 : pairs->second.size()));
+    }
   };
 
   void Fill() ABSL_LOCKS_EXCLUDED(mu_);
@@ -141,8 +154,8 @@ class PairReservoir {
   bool KeepsOnDisk() const { return reserve_ != nullptr; }
 
   // --- The shelves ---
-  void PutClaimed(Shelf& shelf, const std::optional<hsm::ObjectId>& version, Waiting waiting)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PutClaimed(Shelf& shelf, Waiting waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PutStored(Shelf& shelf, Waiting waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Waiting> TakeClaimed(Shelf& shelf, const std::optional<hsm::ObjectId>& version,
                                      bool or_any) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // How many pairs are to be claimed now.
@@ -152,7 +165,8 @@ class PairReservoir {
   void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Claims up to `most` of the stored pairs. Lets go of the lock meanwhile.
   void Claim(Shelf& shelf, int most) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool PrepareOne(Shelf& shelf) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Prepares a pair, a claimed one if there is one. Lets go of the lock meanwhile.
+  void PrepareOne(Shelf& shelf) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasLost() ABSL_LOCKS_EXCLUDED(mu_);
   void DropLost() ABSL_LOCKS_EXCLUDED(mu_);
   // Null if nothing is lacking.

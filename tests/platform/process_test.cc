@@ -1,6 +1,7 @@
 #include "platform/process.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "tests/testing/status_matchers.h"
@@ -104,6 +106,17 @@ TEST_F(NotifyServiceManagerTest, NobodyListeningIsNoMatter) {
   setenv("NOTIFY_SOCKET", std::string(200, 'x').c_str(), 1);
   NotifyServiceManager("READY=1");
   unsetenv("NOTIFY_SOCKET");
+}
+
+TEST(LowerThreadPriorityTest, OnlyTheCallersThreadGivesWay) {
+  const int before = sched_getscheduler(0);
+  int lowered = -1;
+  std::thread([&] {
+    LowerThreadPriority();
+    lowered = sched_getscheduler(0);
+  }).join();
+  EXPECT_EQ(lowered, SCHED_IDLE);
+  EXPECT_EQ(sched_getscheduler(0), before);
 }
 
 }  // namespace
