@@ -22,6 +22,7 @@ class LanesPart final : public Part {
  private:
   struct Figures {
     Rounds rps;
+    Rounds long_calls_rps;
     Rounds token_calls;
     Rounds grpc_rps;
   };
