@@ -50,9 +50,8 @@ grpc_server::ServerOptions ServerOptionsOf(const Config& config) {
 // A token that computes in this process answers sooner than a call can be handed to a worker. One
 // that is a device or behind a network would keep gRPC's threads waiting, and so would a disk.
 int QuickCalls(const Config& config, const hsm::TokenInfo& token) {
-  constexpr std::chrono::microseconds kQuickSeal(100);
   const bool waits_for_disk = config.audit.has_value() && config.audit->sync_always;
-  if (token.seal_time > kQuickSeal || waits_for_disk) return 0;
+  if (!token.is_in_process() || waits_for_disk) return 0;
   return grpc_server::SpareGrpcThreads();
 }
 

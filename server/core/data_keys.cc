@@ -101,6 +101,7 @@ absl::StatusOr<DataKeyBatch> DataKeys::GenerateDataKeys(const SealingOptions& op
   while (status.ok() && batch.sealed.size() < count) {
     const size_t made = batch.sealed.size();
     ivs.resize(std::min(count - made, ivs.size()));
+    const std::unique_lock<std::timed_mutex> turn = TakeTurn(count);
     if (made > 0) status = keys_.ForSealing(options.key, options.version).status();
     if (status.ok() && std::chrono::steady_clock::now() >= deadline) status = TooLate();
     if (status.ok() && !clear.empty()) {
@@ -119,6 +120,12 @@ absl::StatusOr<DataKeyBatch> DataKeys::GenerateDataKeys(const SealingOptions& op
   if (batch.plaintexts.has_value()) batch.plaintexts->Truncate(batch.sealed.size() * bytes);
   batch.shortfall = std::move(status);
   return batch;
+}
+
+std::unique_lock<std::timed_mutex> DataKeys::TakeTurn(size_t count) {
+  std::unique_lock<std::timed_mutex> turn(turn_, std::defer_lock);
+  if (count > 1 && token_.info().is_in_process()) (void)turn.try_lock_for(kLongestTurn);
+  return turn;
 }
 
 absl::StatusOr<hsm::WrappedKeyPair> DataKeys::TakeOrGenerate(const UsableVersion& version,

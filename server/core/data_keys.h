@@ -2,7 +2,9 @@
 #define STRONGROOM_SERVER_CORE_DATA_KEYS_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -140,6 +142,11 @@ class DataKeys {
  private:
   absl::Status Rehearse(const UsableVersion& version, const std::optional<hsm::PairSpec>& pair_spec,
                         Deadline deadline);
+  // For a few keys of a batch: where the token computes in this process, batches work one at a
+  // time, for two threads inside SoftHSM do less than one (docs/adr/0011). A matter of speed only:
+  // who has waited for long goes on without.
+  std::unique_lock<std::timed_mutex> TakeTurn(size_t count);
+  static constexpr std::chrono::milliseconds kLongestTurn{20};
   // Fills `random`, of data keys or of IVs, with random bytes of the token.
   absl::Status Draw(absl::Span<uint8_t> random, Deadline deadline);
   absl::StatusOr<hsm::WrappedKeyPair> TakeOrGenerate(const UsableVersion& version,
@@ -153,6 +160,7 @@ class DataKeys {
   PairReservoir* const reservoir_;
   const int max_pair_generations_;
   std::atomic<int> pair_generations_ = 0;
+  std::timed_mutex turn_;
 };
 
 }  // namespace strongroom::core

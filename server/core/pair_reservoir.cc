@@ -160,7 +160,7 @@ std::optional<PairReservoir::Taken> PairReservoir::Take(const hsm::VersionKeys& 
       prepare_.NotifyOne();
       return Taken{std::move(waiting->pair), std::move(waiting->wrapped)};
     }
-    if (shelf->coming > 0) {
+    if (shelf->coming > 0 || (shelf->stored_count() == 0 && shelf->preparing_stored > 0)) {
       if (deadline == kNoDeadline) {
         changed_.Wait(mu_);
       } else if (!changed_.WaitUntil(mu_, deadline)) {
@@ -268,7 +268,7 @@ bool PairReservoir::HasToClaim(const Shelf& shelf) const {
 bool PairReservoir::HasToPrepare(const Shelf& shelf) const {
   if (!shelf.wanted.empty()) return shelf.unprepared_count() > 0;
   // Some are left as they are for versions that have not asked yet.
-  return shelf.last.has_value() && 4 * shelf.unprepared_count() > shelf.size;
+  return shelf.last.has_value() && 8 * shelf.unprepared_count() > shelf.size;
 }
 
 void PairReservoir::Claim(Shelf& shelf, int most) {
@@ -313,15 +313,14 @@ void PairReservoir::PrepareOne(Shelf& shelf) {
     shelf.stored.pop_front();
   }
   ++shelf.in_hand;
-  // Only claimed ones can be taken in a moment.
-  if (claimed) ++shelf.coming;
+  ++(claimed ? shelf.coming : shelf.preparing_stored);
   mu_.unlock();
   absl::StatusOr<std::string> wrapped = token_.WrapKeptPair(waiting->pair, keys);
   // One that is lost is destroyed with the lock let go.
   if (absl::IsAborted(wrapped.status()) || waiting->pair.IsLost()) waiting.reset();
   mu_.lock();
   --shelf.in_hand;
-  if (claimed) --shelf.coming;
+  --(claimed ? shelf.coming : shelf.preparing_stored);
   if (!wrapped.ok()) {
     // Who takes a pair will be told what is wrong with the version or the token.
     shelf.last.reset();

@@ -37,7 +37,7 @@ namespace strongroom::core {
 //
 // A pair may be *prepared*: its private key is wrapped already under the wrap key of the version
 // that is expected to seal it. That is a ciphertext and waits in ordinary memory. Once a version
-// has taken a pair of a kind, three quarters of those that wait are prepared for it, claimed or
+// has taken a pair of a kind, seven of eight of those that wait are prepared for it, claimed or
 // not.
 //
 // Two threads work here: one of the lowest priority loads and generates, the other claims and
@@ -118,8 +118,10 @@ class PairReservoir {
     std::deque<Waiting> stored_prepared;
     // On neither list, because a thread works on them.
     int in_hand = 0;
-    // How many threads claim or prepare some of these, which can be taken in a moment.
+    // How many threads claim or prepare some of these, which can be taken in a moment, and how many
+    // prepare one that can then be claimed.
     int coming = 0;
+    int preparing_stored = 0;
     // Pairs are taken in quick succession, and until then all may be claimed.
     Time busy_until{};
     // Versions that a pair shall be prepared for, a pair each; the oldest first.
