@@ -647,13 +647,17 @@ absl::Status PairReservoir::TryToLoad() {
   reserve_keys_ = *std::move(keys);
   next_row_ = rows->empty() ? 1 : rows->back().id + 1;
   reserve_ = std::move(reserve);
+  {
+    MutexLock lock(mu_);
+    for (Waiting& waiting : restored) {
+      FindShelf(waiting.pair.spec())->stored.push_back(std::move(waiting));
+    }
+    loaded_ = true;
+  }
+  // Not before they can be taken: somebody may go by this line.
   log_.Write(LogLevel::kInfo, "reservoir_loaded",
              {{"pairs", static_cast<int64_t>(restored.size())},
               {"dropped", static_cast<int64_t>(rows->size() - restored.size())}});
-  MutexLock lock(mu_);
-  for (Waiting& waiting : restored) {
-    FindShelf(waiting.pair.spec())->stored.push_back(std::move(waiting));
-  }
   return absl::OkStatus();
 }
 
