@@ -5,7 +5,6 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "platform/process.h"
@@ -17,7 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// How long a search or a change among the token's objects, or a seal, may take.
+// How long a search or a change among the token's objects may take.
 constexpr std::chrono::seconds kLongestWork(30);
 constexpr milliseconds kFirstPause(1000);
 constexpr milliseconds kLongestPause(60'000);
@@ -33,30 +32,8 @@ constexpr int kMostInARow = 32;
 // as many are in the end as are taken before the next one is.
 constexpr int kPreparedAfterHit = 1;
 constexpr int kPreparedAfterMiss = 2;
-// SP 800-38D allows 2^32 of a key with random IVs; a start's key never comes near.
-constexpr int64_t kMostSealed = int64_t{1} << 31;
-
-constexpr absl::string_view kAadLabel = "strongroom-reserve-1";
 
 hsm::ObjectId ObjectIdOf(const ReserveEpochId& epoch) { return epoch.bytes(); }
-
-absl::Span<const uint8_t> AsBytes(absl::string_view text) {
-  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-}
-
-void AppendBigEndian(std::string& text, uint64_t number, int bytes) {
-  for (int i = bytes - 1; i >= 0; --i) text += static_cast<char>(number >> (8 * i));
-}
-
-// What a sealed pair is bound to, so that a row means nothing in another's place.
-std::string AadOf(const StoreId& store, const ReserveEpochId& epoch, int64_t id, int32_t spec) {
-  std::string aad(kAadLabel);
-  aad.append(store.bytes().begin(), store.bytes().end());
-  aad.append(epoch.bytes().begin(), epoch.bytes().end());
-  AppendBigEndian(aad, static_cast<uint64_t>(id), 8);
-  AppendBigEndian(aad, static_cast<uint32_t>(spec), 4);
-  return aad;
-}
 
 Deadline SomeTime() { return steady_clock::now() + kLongestWork; }
 
@@ -254,7 +231,7 @@ int PairReservoir::ClaimedMost(const Shelf& shelf) const {
 }
 
 PairReservoir::Shelf* PairReservoir::NextToReturn() {
-  if (!KeepsOnDisk() || sealed_ >= kMostSealed) return nullptr;
+  if (!MayWrite()) return nullptr;
   for (Shelf& shelf : shelves_) {
     if (shelf.claimed_count > ClaimedMost(shelf)) return &shelf;
   }
@@ -484,7 +461,7 @@ void PairReservoir::Fill() {
     }
     pause = kFirstPause;
     MutexLock lock(mu_);
-    if (!KeepsOnDisk() || shelf->claimed_count < ClaimedMost(*shelf) || sealed_ >= kMostSealed) {
+    if (!MayWrite() || shelf->claimed_count < ClaimedMost(*shelf)) {
       PutClaimed(*shelf, Waiting{*std::move(pair)});
       prepare_.NotifyOne();
       changed_.NotifyAll();
@@ -506,7 +483,7 @@ void PairReservoir::WaitForWork() {
   // Until one of them is quiet again.
   Time until = Time::max();
   for (const Shelf& shelf : shelves_) {
-    if (KeepsOnDisk() && shelf.claimed_count > shelf.claimed_most && sealed_ < kMostSealed) {
+    if (MayWrite() && shelf.claimed_count > shelf.claimed_most) {
       until = std::min(until, shelf.busy_until);
     }
   }
@@ -582,7 +559,7 @@ absl::Status PairReservoir::TryToLoad() {
   }
   const absl::StatusOr<std::optional<ReserveEpochId>> old_epoch = reserve->GetEpoch();
   if (!old_epoch.ok()) return old_epoch.status();
-  std::optional<hsm::VersionKeys> old_keys;
+  std::optional<PairSealer> old_sealer;
   std::optional<hsm::ObjectId> old_id;
   if (old_epoch->has_value()) {
     absl::StatusOr<hsm::VersionKeys> found =
@@ -593,8 +570,8 @@ absl::Status PairReservoir::TryToLoad() {
       return found.status();
     }
     if (found.ok()) {
-      old_keys = *std::move(found);
-      old_id = old_keys->id();
+      old_id = found->id();
+      old_sealer.emplace(token_, store_, **old_epoch, *std::move(found));
     }
   }
   // Whatever else is there was left by a start that was cut short, or belongs to a file that is
@@ -608,6 +585,7 @@ absl::Status PairReservoir::TryToLoad() {
   const ReserveEpochId epoch = ReserveEpochId::FromRandom(random);
   absl::StatusOr<hsm::VersionKeys> keys = token_.CreateReserveKeys(ObjectIdOf(epoch), SomeTime());
   if (!keys.ok()) return keys.status();
+  PairSealer sealer(token_, store_, epoch, *std::move(keys));
 
   absl::StatusOr<std::vector<store::ReservedPair>> rows = reserve->List();
   if (!rows.ok()) return rows.status();
@@ -622,19 +600,19 @@ absl::Status PairReservoir::TryToLoad() {
   for (const store::ReservedPair& row : *rows) {
     if (stopping()) return absl::CancelledError("the server stops");
     const auto spec = static_cast<hsm::PairSpec>(row.spec);
-    if (!old_keys.has_value() || room[spec] == 0 || bytes + BytesOf(spec) > options_.max_bytes) {
+    if (!old_sealer.has_value() || room[spec] == 0 || bytes + BytesOf(spec) > options_.max_bytes) {
       continue;
     }
-    absl::StatusOr<Waiting> waiting = Restore(*old_keys, **old_epoch, row);
+    absl::StatusOr<hsm::KeptPair> pair = old_sealer->Restore(row);
     // A row that is not genuine is dropped. Whatever else it is, it may pass.
-    if (absl::IsInvalidArgument(waiting.status())) continue;
-    if (!waiting.ok()) return waiting.status();
-    absl::StatusOr<store::ReservedPair> again = Seal(*keys, epoch, row.id, waiting->pair);
+    if (absl::IsInvalidArgument(pair.status())) continue;
+    if (!pair.ok()) return pair.status();
+    absl::StatusOr<store::ReservedPair> again = sealer.Seal(row.id, *pair);
     if (!again.ok()) return again.status();
     --room[spec];
     bytes += BytesOf(spec);
     sealed_again.push_back(*std::move(again));
-    restored.push_back(*std::move(waiting));
+    restored.push_back(Waiting{*std::move(pair), row.id});
   }
   status = reserve->BeginEpoch(epoch, sealed_again);
   if (!status.ok()) return status;
@@ -643,8 +621,7 @@ absl::Status PairReservoir::TryToLoad() {
       token_.DestroyOtherReserveKeys(ObjectIdOf(epoch), SomeTime());
   if (!destroyed.ok()) return destroyed.status();
 
-  epoch_ = epoch;
-  reserve_keys_ = *std::move(keys);
+  sealer_.emplace(std::move(sealer));
   next_row_ = rows->empty() ? 1 : rows->back().id + 1;
   reserve_ = std::move(reserve);
   {
@@ -661,59 +638,12 @@ absl::Status PairReservoir::TryToLoad() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<PairReservoir::Waiting> PairReservoir::Restore(const hsm::VersionKeys& keys,
-                                                              const ReserveEpochId& epoch,
-                                                              const store::ReservedPair& row) {
-  const absl::Status malformed = absl::InvalidArgumentError("a row of the reserve is malformed");
-  if (row.sealed.size() < hsm::kIvBytes) return malformed;
-  hsm::Iv iv;
-  std::copy_n(row.sealed.begin(), iv.size(), iv.begin());
-  const std::string aad = AadOf(store_, epoch, row.id, row.spec);
-  absl::StatusOr<SecretBytes> content = token_.Unseal(
-      keys, iv, AsBytes(aad), absl::string_view(row.sealed).substr(iv.size()), SomeTime());
-  if (!content.ok()) return content.status();
-  // The length of the public key in four bytes, the public key, the wrapped private key.
-  const absl::string_view text = content->ExposeSecretAsText();
-  if (text.size() < 4) return malformed;
-  size_t length = 0;
-  for (int i = 0; i < 4; ++i) length = length << 8 | static_cast<uint8_t>(text[i]);
-  if (length > text.size() - 4) return malformed;
-  absl::StatusOr<hsm::KeptPair> pair = token_.RestoreKeptPair(
-      keys, text.substr(4 + length), static_cast<hsm::PairSpec>(row.spec), text.substr(4, length));
-  if (!pair.ok()) return pair.status();
-  return Waiting{*std::move(pair), row.id};
-}
-
-absl::StatusOr<store::ReservedPair> PairReservoir::Seal(const hsm::VersionKeys& keys,
-                                                        const ReserveEpochId& epoch, int64_t id,
-                                                        const hsm::KeptPair& pair) {
-  absl::StatusOr<std::string> wrapped = token_.WrapKeptPair(pair, keys);
-  if (!wrapped.ok()) return wrapped.status();
-  hsm::Iv iv;
-  absl::Status status = token_.GenerateRandom(absl::MakeSpan(iv), SomeTime());
-  if (!status.ok()) return status;
-  std::string content;
-  AppendBigEndian(content, pair.public_key().size(), 4);
-  absl::StrAppend(&content, pair.public_key(), *wrapped);
-  store::ReservedPair row;
-  row.id = id;
-  row.spec = static_cast<int32_t>(pair.spec());
-  const std::string aad = AadOf(store_, epoch, id, row.spec);
-  absl::StatusOr<std::string> sealed =
-      token_.Seal(keys, iv, AsBytes(aad), AsBytes(content), SomeTime());
-  if (!sealed.ok()) return sealed.status();
-  ++sealed_;
-  row.sealed.assign(iv.begin(), iv.end());
-  row.sealed += *sealed;
-  return row;
-}
-
 absl::Status PairReservoir::Write(std::vector<Waiting>& pairs) {
   std::vector<store::ReservedPair> rows;
   std::vector<Waiting> sealed;
   absl::Status status = absl::OkStatus();
   for (Waiting& waiting : pairs) {
-    absl::StatusOr<store::ReservedPair> row = Seal(*reserve_keys_, epoch_, next_row_, waiting.pair);
+    absl::StatusOr<store::ReservedPair> row = sealer_->Seal(next_row_, waiting.pair);
     status.Update(row.status());
     if (!row.ok()) continue;
     waiting.row = next_row_++;

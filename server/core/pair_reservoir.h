@@ -18,6 +18,7 @@
 #include "hsm/token.h"
 #include "platform/clock.h"
 #include "platform/mutex.h"
+#include "server/core/pair_sealer.h"
 #include "server/log/log.h"
 #include "server/store/ids.h"
 #include "server/store/pair_reserve.h"
@@ -143,17 +144,13 @@ class PairReservoir {
   // --- The disk ---
   void Load() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status TryToLoad() ABSL_LOCKS_EXCLUDED(mu_);
-  absl::StatusOr<Waiting> Restore(const hsm::VersionKeys& keys, const ReserveEpochId& epoch,
-                                  const store::ReservedPair& row);
-  absl::StatusOr<store::ReservedPair> Seal(const hsm::VersionKeys& keys,
-                                           const ReserveEpochId& epoch, int64_t id,
-                                           const hsm::KeptPair& pair);
   // Writes new pairs, which then have rows. Those that could not be written are gone: they may be
   // on disk all the same.
   absl::Status Write(std::vector<Waiting>& pairs);
   // Removes the rows of these pairs. Those that stay in it may be handed out.
   absl::Status RemoveRows(std::deque<Waiting>& pairs);
   bool KeepsOnDisk() const { return reserve_ != nullptr; }
+  bool MayWrite() const { return KeepsOnDisk() && sealer_->MaySeal(); }
 
   // --- The shelves ---
   void PutClaimed(Shelf& shelf, Waiting waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -192,10 +189,8 @@ class PairReservoir {
   // Of the filler's alone, but for the reserve, which is thread-safe: it is there or not from when
   // the reservoir is loaded.
   std::unique_ptr<store::PairReserve> reserve_;
-  std::optional<hsm::VersionKeys> reserve_keys_;
-  ReserveEpochId epoch_;
+  std::optional<PairSealer> sealer_;
   int64_t next_row_ = 1;
-  int64_t sealed_ = 0;
 
   Mutex mu_;
   CondVar fill_;     // something is lacking
