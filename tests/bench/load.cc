@@ -80,6 +80,15 @@ std::string CallWith(grpc::GenericStub& stub, const Call& call) {
   return ToBytes(answer);
 }
 
+// Milliseconds; dies if the answer is a wrong one.
+double TimeOf(grpc::GenericStub& stub, const Call& call) {
+  const Time begin = steady_clock::now();
+  const std::string answer = CallWith(stub, call);
+  const std::chrono::duration<double, std::milli> time = steady_clock::now() - begin;
+  if (!call.is_right(answer)) Die(call.method + ": a wrong answer");
+  return time.count();
+}
+
 struct CallState {
   size_t which = 0;
   std::unique_ptr<grpc::ClientContext> context;
@@ -266,11 +275,17 @@ std::string CallOnce(const Target& target, const Call& call) {
 std::vector<double> CallInTurn(const Target& target, const Call& call, int count) {
   grpc::GenericStub stub(Connect(target));
   std::vector<double> each;
+  for (int i = 0; i < count; ++i) each.push_back(TimeOf(stub, call));
+  return each;
+}
+
+std::pair<std::vector<double>, std::vector<double>> CallBoth(const Target& target, const Call& one,
+                                                             const Call& other, int count) {
+  grpc::GenericStub stub(Connect(target));
+  std::pair<std::vector<double>, std::vector<double>> each;
   for (int i = 0; i < count; ++i) {
-    const Time begin = steady_clock::now();
-    const std::string answer = CallWith(stub, call);
-    each.push_back(std::chrono::duration<double, std::milli>(steady_clock::now() - begin).count());
-    if (!call.is_right(answer)) Die(call.method + ": a wrong answer");
+    each.first.push_back(TimeOf(stub, one));
+    each.second.push_back(TimeOf(stub, other));
   }
   return each;
 }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace strongroom::bench {
@@ -69,6 +70,9 @@ LoadResult Pace(const Target& target, const std::vector<Call>& calls, double rps
 std::string CallOnce(const Target& target, const Call& call);
 // So many calls, one after the other, on one connection; returns how many milliseconds each took.
 std::vector<double> CallInTurn(const Target& target, const Call& call, int count);
+// So many of each, by turns.
+std::pair<std::vector<double>, std::vector<double>> CallBoth(const Target& target, const Call& one,
+                                                             const Call& other, int count);
 
 }  // namespace strongroom::bench
 

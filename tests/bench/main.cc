@@ -23,6 +23,7 @@
 #include "tests/bench/child.h"
 #include "tests/bench/echo_server.h"
 #include "tests/bench/growth.h"
+#include "tests/bench/half_load.h"
 #include "tests/bench/lanes.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/neighbour.h"
@@ -63,11 +64,11 @@ struct PartEntry {
   int most_rounds;
 };
 constexpr PartEntry kParts[] = {
-    {"service", &Make<ServicePart>, 100},     {"batch", &Make<BatchPart>, 100},
-    {"pairs", &Make<PairsPart>, 3},           {"growth", &Make<GrowthPart>, 100},
-    {"lanes", &Make<LanesPart>, 100},         {"audit", &Make<AuditPart>, 100},
-    {"neighbour", &Make<NeighbourPart>, 3},   {"signing", &Make<SigningPart>, 100},
-    {"threading", &Make<ThreadingPart>, 100},
+    {"service", &Make<ServicePart>, 100}, {"half_load", &Make<HalfLoadPart>, 100},
+    {"batch", &Make<BatchPart>, 100},     {"pairs", &Make<PairsPart>, 3},
+    {"growth", &Make<GrowthPart>, 100},   {"lanes", &Make<LanesPart>, 100},
+    {"audit", &Make<AuditPart>, 100},     {"neighbour", &Make<NeighbourPart>, 3},
+    {"signing", &Make<SigningPart>, 100}, {"threading", &Make<ThreadingPart>, 100},
 };
 
 struct Arguments {

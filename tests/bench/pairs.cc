@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tests/bench/child.h"
@@ -18,29 +19,8 @@ using std::chrono::milliseconds;
 
 // As many pairs as may be generated at a time, and as calls are in flight then.
 constexpr int kGenerations = 2;
-constexpr int kDataKeyCalls = 200;
-constexpr int kInFlight = 64;
 // A pair that is served in less than this part of its generation's time was not generated for it.
 constexpr double kServed = 0.3;
-constexpr char kLargest[] = "RSA_4096";
-
-// How long a server is looked at to see whether it is idle.
-constexpr milliseconds kLook(300);
-
-// Waits until the server has nothing left to do: the reservoir is full. It generates without a
-// pause until then.
-void WaitUntilIdle(pid_t process) {
-  constexpr double kIdle = 0.03;
-  double used = CpuSecondsOf(process);
-  while (true) {
-    const auto begin = std::chrono::steady_clock::now();
-    std::this_thread::sleep_for(kLook);
-    const double now = CpuSecondsOf(process);
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
-    if (now - used < kIdle * passed.count()) return;
-    used = now;
-  }
-}
 
 double VariationOf(const std::vector<double>& values) {
   if (values.size() < 2) return 0;
@@ -64,7 +44,7 @@ PairsPart::PairsPart(const Bench& bench) : bench_(bench) {
       continue;
     }
     Spec spec = {name, 32, milliseconds(500)};
-    if (is_rsa) spec.waiting = name.modulus_bits == 4096 ? 4 : 8;
+    if (is_rsa) spec.waiting = 8;
     if (is_rsa) spec.duration = milliseconds(2 * name.modulus_bits);
     if (bench.quick) {
       spec.waiting = is_rsa ? 2 : 8;
@@ -73,9 +53,6 @@ PairsPart::PairsPart(const Bench& bench) : bench_(bench) {
     if (bench.smoke) spec.duration = milliseconds(is_rsa ? 1000 : 50);
     specs_.push_back(spec);
   }
-  // Before the others have emptied the reservoir.
-  std::stable_partition(specs_.begin(), specs_.end(),
-                        [](const Spec& spec) { return spec.name.name == std::string(kLargest); });
 }
 
 std::string PairsPart::CountedSpec() const { return bench_.smoke ? "RSA_2048" : "RSA_3072"; }
@@ -108,18 +85,10 @@ void PairsPart::RunRound() {
     for (const Spec& spec : specs_) {
       CallInTurn(target, GenerateDataKeyPairCall(key_id, spec.name.proto), 1);
     }
-    WaitUntilIdle(target.process);
-    data_key_p50_.push_back(Median(CallInTurn(target, GenerateDataKeyCall(key_id), kDataKeyCalls)));
-    for (Spec& spec : specs_) {
-      if (&spec == &specs_.front()) {
-        MeasureRefill(spec, server, key_id);
-        WaitUntilIdle(target.process);
-      } else {
-        MeasureFromFull(spec, server, key_id);
-      }
-    }
+    server.WaitUntilIdle();
+    for (Spec& spec : specs_) MeasureFromFull(spec, server, key_id);
     for (Spec& spec : specs_) MeasureBeyond(spec, server, key_id);
-    WaitUntilIdle(target.process);
+    server.WaitUntilIdle();
     server.Stop();
   }
   for (const Spec& spec : specs_) {
@@ -131,23 +100,13 @@ void PairsPart::RunRound() {
 
 void PairsPart::MeasureFromFull(Spec& spec, const ServerProcess& server,
                                 const std::string& key_id) {
-  const std::vector<double> served =
-      CallInTurn(server.target(), GenerateDataKeyPairCall(key_id, spec.name.proto), spec.waiting);
+  // One of each at a time, so that both see the same machine.
+  const auto [served, data_keys] =
+      CallBoth(server.target(), GenerateDataKeyPairCall(key_id, spec.name.proto),
+               GenerateDataKeyCall(key_id), spec.waiting);
   spec.served_ms.insert(spec.served_ms.end(), served.begin(), served.end());
-  spec.p50_ratios.push_back(Median(served) / data_key_p50_.back());
-}
-
-void PairsPart::MeasureRefill(Spec& largest, const ServerProcess& server,
-                              const std::string& key_id) {
-  const std::vector<Call> data_key = {GenerateDataKeyCall(key_id)};
-  const milliseconds duration = 4 * bench_.duration;
-  const double rate =
-      Load(server.target(), data_key, {.in_flight = kInFlight, .duration = bench_.duration}).rps /
-      2;
-  refill_rate_.push_back(rate);
-  full_.rounds.push_back(Pace(server.target(), data_key, rate, duration));
-  MeasureFromFull(largest, server, key_id);
-  refilling_.rounds.push_back(Pace(server.target(), data_key, rate, duration));
+  spec.data_key_ms.insert(spec.data_key_ms.end(), data_keys.begin(), data_keys.end());
+  spec.p50_ratios.push_back(Median(served) / Median(data_keys));
 }
 
 void PairsPart::MeasureBeyond(Spec& spec, const ServerProcess& server, const std::string& key_id) {
@@ -166,7 +125,7 @@ int PairsPart::CountKept(const Home& home, const std::string& key_id, bool kill,
   ServerSettings settings = SettingsOf(home);
   {
     ServerProcess server(bench_, home, settings);
-    WaitUntilIdle(server.target().process);
+    server.WaitUntilIdle();
     if (kill) {
       server.Kill();
     } else {
@@ -194,7 +153,7 @@ void PairsPart::Report(Json& report) const {
     row["raw_ms_p50"] = Rounded(Median(spec.raw_ms));
     row["served_ms_p50"] = Rounded(Median(spec.served_ms));
     row["served_ms_p99"] = Rounded(Percentile(spec.served_ms, 0.99));
-    row["data_key_ms_p50"] = Rounded(Median(data_key_p50_));
+    row["data_key_ms_p50"] = Rounded(Median(spec.data_key_ms));
     PutSpread(row, "p50_ratio_to_data_key", spec.p50_ratios);
     PutSpread(row, "raw_per_s", spec.raw_rps);
     PutSpread(row, "sustained_per_s", spec.served_rps);
@@ -210,12 +169,6 @@ void PairsPart::Report(Json& report) const {
     }
     report["pairs"].push_back(row);
   }
-  Json refill = {{"spec", specs_.front().name.name}};
-  PutSpread(refill, "rate", refill_rate_);
-  PutSpread(refill, "full_p99_ms", full_.p99s());
-  PutSpread(refill, "refilling_p99_ms", refilling_.p99s());
-  PutSpread(refill, "ratio", Ratios(refilling_.p99s(), full_.p99s()));
-  report["refill"] = refill;
   for (const Spec& spec : specs_) {
     if (spec.name.name != CountedSpec()) continue;
     Json row = {{"spec", spec.name.name}, {"waiting", spec.waiting}};

@@ -13,13 +13,13 @@
 namespace strongroom::bench {
 
 // Data key pairs with a reservoir, over a unix socket: from one that is full, beyond what it holds,
-// what others notice while it refills, and what of it outlasts the process.
+// and what of it outlasts the process.
 class PairsPart final : public Part {
  public:
   explicit PairsPart(const Bench& bench);
 
   void RunRound() override;
-  // pairs, refill, restart.
+  // pairs, restart.
   void Report(Json& report) const override;
 
  private:
@@ -28,9 +28,11 @@ class PairsPart final : public Part {
     // How many wait in the reservoir, and how long generation is measured.
     int waiting;
     std::chrono::milliseconds duration;
-    // From all rounds: one session alone; the calls that a full reservoir answers.
+    // From all rounds: one session alone; the calls that a full reservoir answers, and the data
+    // keys between them.
     std::vector<double> raw_ms = {};
     std::vector<double> served_ms = {};
+    std::vector<double> data_key_ms = {};
     // On as many sessions as calls in flight: each pair, and pairs a second.
     std::vector<double> raw_side_by_side_ms = {};
     Rounds raw_rps = {};
@@ -42,17 +44,12 @@ class PairsPart final : public Part {
   std::string CountedSpec() const;
   ServerSettings SettingsOf(const Home& home) const;
   void MeasureFromFull(Spec& spec, const ServerProcess& server, const std::string& key_id);
-  void MeasureRefill(Spec& largest, const ServerProcess& server, const std::string& key_id);
   void MeasureBeyond(Spec& spec, const ServerProcess& server, const std::string& key_id);
   // How many of the pairs that waited are served without generating them.
   int CountKept(const Home& home, const std::string& key_id, bool kill, const Spec& spec);
 
   const Bench& bench_;
   std::vector<Spec> specs_;
-  Rounds data_key_p50_;
-  Series full_;
-  Series refilling_;
-  Rounds refill_rate_;
   Rounds kept_after_restart_;
   Rounds kept_after_kill_;
 };

@@ -4,7 +4,7 @@
 #
 #   tests/bench/run.sh [--quick] [--rounds N] [--part NAME]... [--hot-keys N] [--json FILE]
 #
-# The parts: service, batch, pairs, growth, lanes, audit, neighbour, signing, threading.
+# The parts: service, half_load, batch, pairs, growth, lanes, audit, neighbour, signing, threading.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deploy/install-packages.sh test

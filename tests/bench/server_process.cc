@@ -230,6 +230,20 @@ std::string ServerProcess::CreateKey() const {
   return response.key().key_id();
 }
 
+void ServerProcess::WaitUntilIdle() const {
+  constexpr std::chrono::milliseconds kLook(300);
+  constexpr double kIdle = 0.03;
+  double used = CpuSecondsOf(child_.pid());
+  while (true) {
+    const auto begin = std::chrono::steady_clock::now();
+    std::this_thread::sleep_for(kLook);
+    const double now = CpuSecondsOf(child_.pid());
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
+    if (now - used < kIdle * passed.count()) return;
+    used = now;
+  }
+}
+
 std::string ServerProcess::Log() const { return Content(log_path_); }
 
 void ServerProcess::Stop() {

@@ -102,8 +102,12 @@ class ServerProcess {
   std::string CreateKey() const;
   double peak_mib() const { return MemoryMibOf(child_.pid(), "VmHWM"); }
   double rss_mib() const { return MemoryMibOf(child_.pid(), "VmRSS"); }
+  // Until it has nothing left to do: a reservoir is filled without a pause.
+  void WaitUntilIdle() const;
   // What it has logged.
   std::string Log() const;
+  // SIGSTOP, and SIGCONT before it is ended.
+  void Signal(int signal) const { child_.Signal(signal); }
   // Ends it as an operator does (SIGTERM), or as a crash does; returns when it is gone.
   void Stop();
   void Kill();

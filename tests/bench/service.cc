@@ -19,11 +19,6 @@ constexpr int kMostInFlight = 64;
 constexpr ThreadingModel kEcho = ThreadingModel::kServed;
 constexpr char kPairOperation[] = "GenerateDataKeyPair";
 
-// What is held to half of what it can do.
-bool HasHalfLoad(const std::string& operation, Transport transport) {
-  return transport != Transport::kTcp && (operation == "GenerateDataKey" || operation == "Decrypt");
-}
-
 }  // namespace
 
 void ServicePart::RunRound() {
@@ -70,27 +65,7 @@ void ServicePart::RunTransport(Transport transport) {
       series_[{setting, operation.name}].rounds.push_back(Load(target, {operation.call}, options));
     }
   }
-  for (const Operation& operation : operations) {
-    if (!HasHalfLoad(operation.name, transport)) continue;
-    RunHalfLoad(operation.name, transport, server.target(), operation.call,
-                echoes[kEcho]->target());
-  }
   peak_mib_[transport].push_back(server.peak_mib());
-}
-
-void ServicePart::RunHalfLoad(const std::string& operation, Transport transport,
-                              const Target& server, const Call& call, const Target& echo) {
-  // A p99 takes a while.
-  const auto duration = 2 * bench_.duration;
-  const Setting setting = {transport, kMostInFlight};
-  const double rate = series_[{setting, operation}].rounds.back().rps / 2;
-  const double echo_rps = echo_[{setting, kEcho}].rounds.back().rps;
-  HalfLoad& half = half_load_[{operation, transport}];
-  half.rate.push_back(rate);
-  half.echo_rate.push_back(echo_rps / 2);
-  half.operation.rounds.push_back(Pace(server, {call}, rate, duration));
-  half.echo_same_rate.rounds.push_back(Pace(echo, {EchoCall()}, rate, duration));
-  half.echo_half_of_its_own.rounds.push_back(Pace(echo, {EchoCall()}, echo_rps / 2, duration));
 }
 
 ThreadingModel ServicePart::FastestEcho(Setting setting) const {
@@ -133,17 +108,6 @@ void ServicePart::Report(Json& report) const {
         report["ops"].push_back(row);
       }
     }
-  }
-  for (const auto& [key, half] : half_load_) {
-    Json row = {{"operation", key.first}, {"transport", NameOf(key.second)}};
-    PutSpread(row, "rate", half.rate);
-    PutSpread(row, "p99_ms", half.operation.p99s());
-    PutSpread(row, "echo_same_rate_p99_ms", half.echo_same_rate.p99s());
-    PutSpread(row, "ratio_same_rate", Ratios(half.operation.p99s(), half.echo_same_rate.p99s()));
-    PutSpread(row, "echo_half_rate", half.echo_rate);
-    PutSpread(row, "echo_half_p99_ms", half.echo_half_of_its_own.p99s());
-    PutSpread(row, "ratio_half", Ratios(half.operation.p99s(), half.echo_half_of_its_own.p99s()));
-    report["half_load"].push_back(row);
   }
   for (const Transport transport : kTransports) {
     Json row = {{"transport", NameOf(transport)}};
