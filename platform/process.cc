@@ -8,12 +8,36 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 
 namespace strongroom {
+namespace {
+
+// Seven tenths of the time are work, for sleeping takes half as long again as it should (timer
+// slack). With a break a millisecond, others still wait noticeably longer.
+constexpr timespec kBetweenBreaks = {0, 500'000};
+constexpr timespec kBreak = {0, 100'000};
+
+void TakeBreak(int) {
+  const int saved = errno;
+  nanosleep(&kBreak, nullptr);
+  errno = saved;
+}
+
+// Once in the process: a handler is all threads'.
+bool HandleBreaks() {
+  struct sigaction action = {};
+  action.sa_handler = &TakeBreak;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  return sigaction(SIGRTMIN, &action, nullptr) == 0;
+}
+
+}  // namespace
 
 void HardenProcess() {
   const rlimit no_core = {0, 0};
@@ -30,6 +54,23 @@ void LowerThreadPriority() {
   const sched_param parameters = {};
   if (sched_setscheduler(0, SCHED_IDLE, &parameters) == 0) return;
   (void)!setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19);
+}
+
+ShortBreaks::ShortBreaks() {
+  static const bool handled = HandleBreaks();
+  if (!handled) return;
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = SIGRTMIN;
+  event._sigev_un._tid = gettid();
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) return;
+  has_timer_ = true;
+  const itimerspec times = {kBetweenBreaks, kBetweenBreaks};
+  timer_settime(timer_, 0, &times, nullptr);
+}
+
+ShortBreaks::~ShortBreaks() {
+  if (has_timer_) timer_delete(timer_);
 }
 
 void NotifyServiceManager(absl::string_view state) {

@@ -1,6 +1,8 @@
 #ifndef STRONGROOM_PLATFORM_PROCESS_H_
 #define STRONGROOM_PLATFORM_PROCESS_H_
 
+#include <ctime>
+
 #include "absl/strings/string_view.h"
 
 namespace strongroom {
@@ -13,6 +15,23 @@ void HardenProcess();
 // Has this thread run only when a processor has nothing else to do (SCHED_IDLE, or else nice 19),
 // where the system allows that.
 void LowerThreadPriority();
+
+// While this lives, the thread that made it sleeps for a moment 2,000 times a second, in the
+// handler of a signal (SIGRTMIN), whatever it computes. Even a thread of the lowest priority is in
+// others' way if it never sleeps: Linux gives threads that wait to a processor when it falls idle,
+// and its processor never does. Only for work whose system calls may be interrupted (SA_RESTART is
+// set). Without effect where the system has no timer for it.
+class ShortBreaks {
+ public:
+  ShortBreaks();
+  ~ShortBreaks();
+  ShortBreaks(const ShortBreaks&) = delete;
+  ShortBreaks& operator=(const ShortBreaks&) = delete;
+
+ private:
+  bool has_timer_ = false;
+  timer_t timer_ = {};
+};
 
 // Tells a service manager about this process's state, e.g. "READY=1" (sd_notify(3)). Does nothing
 // if none is listening.

@@ -402,6 +402,13 @@ bool PairReservoir::Pace() {
   return !stopping_;
 }
 
+absl::StatusOr<hsm::KeptPair> PairReservoir::Generate(hsm::PairSpec spec) {
+  // A token elsewhere takes no processor of ours, and its module may mind interrupted reads.
+  std::optional<ShortBreaks> breaks;
+  if (token_.info().is_in_process()) breaks.emplace();
+  return token_.GeneratePairToKeep(spec);
+}
+
 void PairReservoir::Fill() {
   LowerThreadPriority();
   Load();
@@ -450,7 +457,7 @@ void PairReservoir::Fill() {
       continue;
     }
     if (shelf == nullptr || !Pace()) return;
-    absl::StatusOr<hsm::KeptPair> pair = token_.GeneratePairToKeep(shelf->spec);
+    absl::StatusOr<hsm::KeptPair> pair = Generate(shelf->spec);
     if (HasLost()) DropLost();
     if (!pair.ok()) {
       log_.Write(LogLevel::kWarning, "reservoir_refill_failed",

@@ -139,6 +139,7 @@ class PairReservoir {
   };
 
   void Fill() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<hsm::KeptPair> Generate(hsm::PairSpec spec);
   void ClaimAndPrepare() ABSL_LOCKS_EXCLUDED(mu_);
 
   // --- The disk ---

@@ -10,8 +10,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <thread>
 
@@ -117,6 +121,59 @@ TEST(LowerThreadPriorityTest, OnlyTheCallersThreadGivesWay) {
   }).join();
   EXPECT_EQ(lowered, SCHED_IDLE);
   EXPECT_EQ(sched_getscheduler(0), before);
+}
+
+// How often the calling thread has gone to sleep by itself.
+int64_t SleepsOfThisThread() {
+  rusage usage = {};
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+}
+
+// Processor time of all threads, in seconds. (ThreadSanitizer keeps signals until a thread calls
+// something that it knows, as clock_gettime; clock() it does not.)
+double ProcessorSeconds() {
+  timespec used = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
+}
+
+TEST(ShortBreaksTest, AThreadThatOnlyComputesSleepsNowAndThen) {
+  constexpr int64_t kSleeps = 5;
+  // Of processor time, and far more than it takes.
+  constexpr double kLongest = 20;
+  const double begin = ProcessorSeconds();
+  const int64_t before = SleepsOfThisThread();
+  errno = E2BIG;
+  {
+    const ShortBreaks breaks;
+    while (SleepsOfThisThread() < before + kSleeps && ProcessorSeconds() - begin < kLongest) {
+    }
+  }
+  EXPECT_GE(SleepsOfThisThread(), before + kSleeps);
+  EXPECT_EQ(errno, E2BIG);
+}
+
+TEST(ShortBreaksTest, OtherThreadsAreLeftAlone) {
+  std::atomic<bool> has_breaks = false;
+  std::atomic<bool> done = false;
+  std::thread other([&] {
+    const ShortBreaks breaks;
+    const int64_t before = SleepsOfThisThread();
+    while (SleepsOfThisThread() == before) ProcessorSeconds();
+    has_breaks = true;
+    while (!done) ProcessorSeconds();
+  });
+  while (!has_breaks) {
+  }
+  const int64_t before = SleepsOfThisThread();
+  // Some breaks of the other thread's.
+  const double begin = ProcessorSeconds();
+  while (ProcessorSeconds() - begin < 0.02) {
+  }
+  EXPECT_EQ(SleepsOfThisThread(), before);
+  done = true;
+  other.join();
 }
 
 }  // namespace
