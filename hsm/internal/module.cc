@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <p11-kit/uri.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <memory>
@@ -15,6 +16,35 @@
 
 namespace strongroom::hsm::internal {
 namespace {
+
+// Mutexes for a module that computes in this process. It holds them for a microsecond, many times a
+// call; a thread that waits spins that long before it goes to sleep, for to be woken up takes
+// longer.
+CK_RV CreateMutex(void** mutex) {
+  auto created = std::make_unique<pthread_mutex_t>();
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+  const int error = pthread_mutex_init(created.get(), &attributes);
+  pthread_mutexattr_destroy(&attributes);
+  if (error != 0) return CKR_HOST_MEMORY;
+  *mutex = created.release();
+  return CKR_OK;
+}
+
+CK_RV DestroyMutex(void* mutex) {
+  const std::unique_ptr<pthread_mutex_t> owned(static_cast<pthread_mutex_t*>(mutex));
+  return pthread_mutex_destroy(owned.get()) == 0 ? CKR_OK : CKR_MUTEX_BAD;
+}
+
+CK_RV LockMutex(void* mutex) {
+  return pthread_mutex_lock(static_cast<pthread_mutex_t*>(mutex)) == 0 ? CKR_OK : CKR_MUTEX_BAD;
+}
+
+CK_RV UnlockMutex(void* mutex) {
+  return pthread_mutex_unlock(static_cast<pthread_mutex_t*>(mutex)) == 0 ? CKR_OK
+                                                                         : CKR_MUTEX_NOT_LOCKED;
+}
 
 struct UriFree {
   void operator()(P11KitUri* uri) const { p11_kit_uri_free(uri); }
@@ -68,8 +98,13 @@ absl::StatusOr<std::unique_ptr<Module>> Module::Load(const std::string& path) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, " is not a PKCS#11 module: it has no C_GetFunctionList"));
   }
+  // With both, a module may use either (PKCS#11 v2.40, 5.4); SoftHSM uses what it is given.
   CK_C_INITIALIZE_ARGS args = {};
   args.flags = CKF_OS_LOCKING_OK;
+  args.CreateMutex = &CreateMutex;
+  args.DestroyMutex = &DestroyMutex;
+  args.LockMutex = &LockMutex;
+  args.UnlockMutex = &UnlockMutex;
   if (absl::Status status = CkStatus(functions->C_Initialize(&args), "C_Initialize");
       !status.ok()) {
     dlclose(library);
