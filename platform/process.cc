@@ -1,6 +1,5 @@
 #include "platform/process.h"
 
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -11,20 +10,35 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
 namespace strongroom {
 namespace {
 
-// Seven tenths of the time are work, for sleeping takes half as long again as it should (timer
-// slack). With a break a millisecond, others still wait noticeably longer.
-constexpr timespec kBetweenBreaks = {0, 500'000};
+// Two thirds of the time are work. With longer times between breaks, others wait longer.
+constexpr timespec kBetweenBreaks = {0, 300'000};
 constexpr timespec kBreak = {0, 100'000};
+constexpr int64_t kLeastWorkNanoseconds = 150'000;
 
+int64_t ProcessorTimeOfThisThread() {
+  timespec used = {};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return int64_t{used.tv_sec} * 1'000'000'000 + used.tv_nsec;
+}
+
+thread_local int64_t work_before_break = 0;
+
+// Only calls that are safe in a handler (signal-safety(7)).
 void TakeBreak(int) {
   const int saved = errno;
-  nanosleep(&kBreak, nullptr);
+  // A thread that waits for a processor longer than for the next signal would only ever take
+  // breaks, and what it holds would never be let go.
+  if (ProcessorTimeOfThisThread() - work_before_break >= kLeastWorkNanoseconds) {
+    nanosleep(&kBreak, nullptr);
+    work_before_break = ProcessorTimeOfThisThread();
+  }
   errno = saved;
 }
 
@@ -49,11 +63,10 @@ void HardenProcess() {
 }
 
 void LowerThreadPriority() {
-  // Of the calling thread alone (sched(7)). A thread that is merely nice keeps a processor for
-  // milliseconds from those that wake up.
-  const sched_param parameters = {};
-  if (sched_setscheduler(0, SCHED_IDLE, &parameters) == 0) return;
+  // Of the calling thread alone (sched(7)).
   (void)!setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19);
+  // So that a short sleep is one; a thread's default is to oversleep by 50 us.
+  prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 }
 
 ShortBreaks::ShortBreaks() {
@@ -65,6 +78,7 @@ ShortBreaks::ShortBreaks() {
   event._sigev_un._tid = gettid();
   if (timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) return;
   has_timer_ = true;
+  work_before_break = ProcessorTimeOfThisThread();
   const itimerspec times = {kBetweenBreaks, kBetweenBreaks};
   timer_settime(timer_, 0, &times, nullptr);
 }

@@ -12,14 +12,16 @@ namespace strongroom {
 // secret is read.
 void HardenProcess();
 
-// Has this thread run only when a processor has nothing else to do (SCHED_IDLE, or else nice 19),
-// where the system allows that.
+// Has this thread give way to others (nice 19). It is not SCHED_IDLE, under which a thread gets
+// next to no time while others spin for a lock that it holds, as glibc's pthread_rwlock_wrlock
+// does.
 void LowerThreadPriority();
 
-// While this lives, the thread that made it sleeps for a moment 2,000 times a second, in the
+// While this lives, the thread that made it sleeps for a moment 3,000 times a second, in the
 // handler of a signal (SIGRTMIN), whatever it computes. Even a thread of the lowest priority is in
 // others' way if it never sleeps: Linux gives threads that wait to a processor when it falls idle,
-// and its processor never does. Only for work whose system calls may be interrupted (SA_RESTART is
+// and its processor never does. At least 0.15 ms of work lie between two breaks, however late its
+// turn comes. Only for work whose system calls may be interrupted (SA_RESTART is
 // set). Without effect where the system has no timer for it.
 class ShortBreaks {
  public:

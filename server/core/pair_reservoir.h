@@ -41,7 +41,7 @@ namespace strongroom::core {
 // has taken a pair of a kind, seven of eight of those that wait are prepared for it, claimed or
 // not.
 //
-// Two threads work here: one of the lowest priority loads and generates, the other claims and
+// Two threads work here: one of low priority loads and generates, the other claims and
 // prepares, in short calls. Thread-safe.
 class PairReservoir {
  public:

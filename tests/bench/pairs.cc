@@ -45,7 +45,7 @@ PairsPart::PairsPart(const Bench& bench) : bench_(bench) {
     }
     Spec spec = {name, 32, milliseconds(500)};
     if (is_rsa) spec.waiting = 8;
-    if (is_rsa) spec.duration = milliseconds(2 * name.modulus_bits);
+    if (is_rsa) spec.duration = milliseconds(4 * name.modulus_bits);
     if (bench.quick) {
       spec.waiting = is_rsa ? 2 : 8;
       spec.duration /= 2;

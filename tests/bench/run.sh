@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds optimized and measures, in one run: the service against an empty RPC and the token's own work, and what else
-# docs/benchmarks.md tells of. A full run takes a quarter of an hour, --quick two minutes.
+# docs/benchmarks.md tells of. A full run takes half an hour, --quick three minutes.
 #
 #   tests/bench/run.sh [--quick] [--rounds N] [--part NAME]... [--hot-keys N] [--json FILE]
 #

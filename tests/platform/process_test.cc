@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -113,14 +114,20 @@ TEST_F(NotifyServiceManagerTest, NobodyListeningIsNoMatter) {
 }
 
 TEST(LowerThreadPriorityTest, OnlyTheCallersThreadGivesWay) {
-  const int before = sched_getscheduler(0);
+  const auto nice_of_this_thread = [] {
+    return getpriority(PRIO_PROCESS, static_cast<id_t>(gettid()));
+  };
+  const int before = nice_of_this_thread();
   int lowered = -1;
+  int policy = -1;
   std::thread([&] {
     LowerThreadPriority();
-    lowered = sched_getscheduler(0);
+    lowered = nice_of_this_thread();
+    policy = sched_getscheduler(0);
   }).join();
-  EXPECT_EQ(lowered, SCHED_IDLE);
-  EXPECT_EQ(sched_getscheduler(0), before);
+  EXPECT_EQ(lowered, 19);
+  EXPECT_EQ(policy, SCHED_OTHER);
+  EXPECT_EQ(nice_of_this_thread(), before);
 }
 
 // How often the calling thread has gone to sleep by itself.
@@ -174,6 +181,18 @@ TEST(ShortBreaksTest, OtherThreadsAreLeftAlone) {
   EXPECT_EQ(SleepsOfThisThread(), before);
   done = true;
   other.join();
+}
+
+TEST(ShortBreaksTest, AThreadThatIsSeldomScheduledWorksBetweenBreaks) {
+  // What the timer does to a thread that waits for a processor: a signal is there whenever its turn
+  // comes. It must not sleep each time.
+  const ShortBreaks breaks;
+  const int64_t before = SleepsOfThisThread();
+  constexpr int kSignals = 1000;
+  const double begin = ProcessorSeconds();
+  for (int i = 0; i < kSignals; ++i) pthread_kill(pthread_self(), SIGRTMIN);
+  const double worked = ProcessorSeconds() - begin;
+  EXPECT_LE(static_cast<double>(SleepsOfThisThread() - before), 1 + worked / 0.000'150);
 }
 
 }  // namespace
