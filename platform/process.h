@@ -18,11 +18,11 @@ void HardenProcess();
 void LowerThreadPriority();
 
 // While this lives, the thread that made it sleeps for a moment 3,000 times a second, in the
-// handler of a signal (SIGRTMIN), whatever it computes. Even a thread of the lowest priority is in
-// others' way if it never sleeps: Linux gives threads that wait to a processor when it falls idle,
-// and its processor never does. At least 0.15 ms of work lie between two breaks, however late its
-// turn comes. Only for work whose system calls may be interrupted (SA_RESTART is
-// set). Without effect where the system has no timer for it.
+// handler of a signal (SIGRTMIN), whatever it computes. Even a thread of low priority is in others'
+// way if it never sleeps: Linux gives threads that wait to a processor when it falls idle, and its
+// processor never does. At least 0.15 ms of work lie between two breaks, however late its turn
+// comes. Only for work whose system calls may be interrupted (SA_RESTART is set). Without effect
+// where the system has no timer for it.
 class ShortBreaks {
  public:
   ShortBreaks();
